@@ -1,0 +1,1 @@
+//! The one file that knows all rooms: puts them together and takes them down.

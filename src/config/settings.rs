@@ -1,0 +1,186 @@
+//! What the program needs to know, made only by the checked conversion in this folder.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+use verdict::rules::Rulebook;
+use verdict::words::{SourceKind, TaskType};
+
+use super::secret::Secret;
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The rules of the fleets, as the core takes them.
+    pub rulebook: Arc<Rulebook>,
+    /// The sources, in the order of the file.
+    pub sources: Vec<Source>,
+    /// At most this many looks at a time, over all sources.
+    pub concurrency: usize,
+    /// What `/config` shows: the file with every secret replaced, or what zero config amounts to, as YAML.
+    pub shown: String,
+}
+
+/// One configured source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Unique name; the `source` label.
+    pub name: Arc<str>,
+    /// The fleet of its workers, where it is configured.
+    pub fleet: Option<Arc<str>>,
+    /// Total deadline of one look.
+    pub timeout: Duration,
+    /// Shortest interval between looks at one thing.
+    pub minimum_interval: Duration,
+    /// Longest interval, and the one where no cadence is known.
+    pub maximum_interval: Duration,
+    /// Join records with those of other sources by host and process id (`match: host_pid`).
+    pub match_host_pid: bool,
+    /// What is particular to its kind.
+    pub detail: Detail,
+}
+
+impl Source {
+    /// Its kind.
+    pub fn kind(&self) -> SourceKind {
+        match self.detail {
+            Detail::Http(_) => SourceKind::Http,
+            Detail::Temporal(_) => SourceKind::Temporal,
+            Detail::Redis(_) => SourceKind::Redis,
+        }
+    }
+}
+
+/// What is particular to a kind of source.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Detail {
+    /// Health endpoints.
+    Http(HttpSource),
+    /// A Temporal namespace.
+    Temporal(TemporalSource),
+    /// Heartbeat keys in Redis.
+    Redis(RedisSource),
+}
+
+/// Health endpoints over HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpSource {
+    /// Targets written in the file.
+    pub targets: Vec<HttpTarget>,
+    /// Globs of Prometheus `file_sd` files, re-read on change.
+    pub file_sd: Vec<PathBuf>,
+    /// Path for targets that name none (file_sd gives `host:port`).
+    pub path: String,
+    /// Scheme for targets that name none.
+    pub https: bool,
+    /// Which label of file_sd is the worker's id; `__address__` when absent.
+    pub worker_label: Option<String>,
+    /// Which label of file_sd is the worker's fleet.
+    pub fleet_label: Option<String>,
+    /// Credentials and TLS for all targets that have none of their own.
+    pub access: Arc<Access>,
+    /// Where numbers and states stand in the body, beyond the documented names: our name → JSON pointer.
+    pub fields: BTreeMap<String, String>,
+    /// Body larger than this fails the look, bytes after decoding.
+    pub max_body: usize,
+}
+
+/// One health endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpTarget {
+    /// Worker id in its fleet.
+    pub id: Arc<str>,
+    /// Its fleet.
+    pub fleet: Arc<str>,
+    /// Address. Printed without userinfo; userinfo itself is refused by the configuration.
+    pub url: Url,
+    /// Its own credentials.
+    pub access: Option<Arc<Access>>,
+}
+
+/// Credentials and TLS of an HTTP target.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Access {
+    /// `Authorization: Bearer`, re-read on each look when it is a file.
+    pub bearer: Option<Secret>,
+    /// Basic authentication.
+    pub basic: Option<(String, Secret)>,
+    /// Further headers.
+    pub headers: Vec<(String, Secret)>,
+    /// TLS.
+    pub tls: Tls,
+}
+
+/// TLS towards a source. All paths are re-read when they change.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tls {
+    /// Trust these authorities instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate chain, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// Client key, PEM.
+    pub key_file: Option<PathBuf>,
+    /// The same, in memory (the `TEMPORAL_TLS_*_DATA` environment).
+    pub ca_data: Option<Secret>,
+    /// See `ca_data`.
+    pub cert_data: Option<Secret>,
+    /// See `ca_data`.
+    pub key_data: Option<Secret>,
+    /// Name to verify and to send, where it is not the address's host.
+    pub server_name: Option<String>,
+    /// Verify nothing. Said in the log at each load.
+    pub insecure_skip_verify: bool,
+}
+
+/// A Temporal namespace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemporalSource {
+    /// `host:port`.
+    pub address: String,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// API key, sent as `Authorization: Bearer`.
+    pub api_key: Option<Secret>,
+    /// TLS; `None` is plaintext.
+    pub tls: Option<Tls>,
+    /// Further gRPC metadata.
+    pub metadata: Vec<(String, Secret)>,
+    /// Queues to watch though nobody polls them: zero pollers and a mistyped name must be visible.
+    pub task_queues: Vec<(Arc<str>, TaskType)>,
+    /// Requests a second to this namespace, all together.
+    pub requests_per_second: f64,
+}
+
+/// Heartbeat keys in Redis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedisSource {
+    /// `redis://` or `rediss://`, without credentials.
+    pub url: Url,
+    /// ACL user.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
+    /// Key pattern with `{id}` where the worker's id stands: `worker:{id}:heartbeat`.
+    pub pattern: String,
+    /// TLS for `rediss://`.
+    pub tls: Tls,
+}
+
+/// Command-line settings of `serve`, flag over environment over default.
+#[derive(Debug, Clone)]
+pub struct WebSettings {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// How the world reaches us, for links.
+    pub external_url: Option<Url>,
+    /// Prefix of every path.
+    pub route_prefix: String,
+    /// `POST /-/reload` is allowed.
+    pub enable_lifecycle: bool,
+}

@@ -1,0 +1,9 @@
+//! The one owner of the present: takes looks in, publishes an immutable snapshot.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use verdict::snapshot::Snapshot;
+
+/// The present, as everybody reads it.
+pub type Present = Arc<ArcSwap<Snapshot>>;

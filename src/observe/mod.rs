@@ -1,0 +1,18 @@
+//! What a worker shows: one folder per source, each a `fetch` (I/O, under a deadline) and a pure `read`.
+
+pub mod http;
+pub mod redis;
+pub mod temporal;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use verdict::evidence::{Report, Scope};
+use verdict::words::Failure;
+
+/// A source that can be looked at. The envelope around it (in `schedule`) measures, enforces the deadline and
+/// bounds the number of looks, so that the author of a source cannot forget.
+pub trait Observe: Send + Sync {
+    /// One look. `Err` says that the look failed; a worker that did not answer is evidence, not an error.
+    fn look<'a>(&'a self, scope: &'a Scope) -> Pin<Box<dyn Future<Output = Result<Report, Failure>> + Send + 'a>>;
+}

@@ -1,0 +1,12 @@
+//! The verdict: how evidence about a worker becomes a state, a score and a reason.
+//!
+//! Pure: no clock, no I/O, no task. `now` is an argument everywhere, so that a year of a fleet's life runs in seconds.
+//! The order of thought is the order of the rooms: identity, evidence, silence, checks, score, state.
+
+pub mod evidence;
+pub mod ledger;
+pub mod read;
+pub mod rules;
+pub mod snapshot;
+pub mod time;
+pub mod words;

@@ -1,0 +1,1 @@
+//! HTTP health answers: any common body shape, code and body both count.

@@ -1,0 +1,1 @@
+//! Heartbeat values in a store: epoch, ISO, JSON.

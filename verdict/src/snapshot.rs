@@ -1,0 +1,322 @@
+//! The present, as it is published: metrics, API and page render the same snapshot, so they can never disagree.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::evidence::{Info, Model, Numbers, QueueKey, Said, TypeReport, WorkerKey};
+use crate::rules::Page;
+use crate::time::{Moment, WallTime};
+use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
+
+/// Everything known at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// When it was taken, on our monotonic clock.
+    pub taken: Moment,
+    /// The same on the wall.
+    pub taken_wall: WallTime,
+    /// Sorted by fleet, then worker.
+    pub workers: Vec<WorkerView>,
+    /// Sorted by name.
+    pub fleets: Vec<FleetView>,
+    /// Sorted by key.
+    pub queues: Vec<QueueView>,
+    /// In the order of the configuration.
+    pub sources: Vec<SourceView>,
+    /// False while our own loop cannot be believed.
+    pub observer_trusted: bool,
+    /// Looks of ours that came more than five seconds late.
+    pub late_ticks: u64,
+    /// Records that were already dead at first sight.
+    pub leftover_records: u64,
+}
+
+/// One worker.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerView {
+    /// Its fleet and slot.
+    #[serde(flatten)]
+    pub key: WorkerKey,
+    /// Its state.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// What the state comes down to.
+    pub status: Status,
+    /// Since when, wall clock.
+    pub since: WallTime,
+    /// Changes of state, those to and from `unknown` left out.
+    pub changes: u64,
+    /// Incarnations after the first.
+    pub restarts: u64,
+    /// 0 to 1; absent when nothing is known.
+    pub score: Option<f64>,
+    /// Each known check, in the order of the table.
+    pub checks: Vec<CheckView>,
+    /// One sentence for each thing that is wrong, the gravest first.
+    pub issues: Vec<String>,
+    /// What would change the state, for `probe --explain`.
+    pub would_change: Vec<String>,
+    /// Evidence by channel.
+    pub channels: Vec<ChannelView>,
+    /// Names of the sources that show it.
+    pub sources: Vec<Arc<str>>,
+    /// Names and versions.
+    pub info: Info,
+    /// Its numbers.
+    pub numbers: NumbersView,
+    /// Slots, pollers and counters by task type.
+    #[serde(serialize_with = "types")]
+    pub types: Vec<TypeReport>,
+    /// Queues it serves.
+    pub task_queues: Vec<Arc<str>>,
+    /// When a look last told something of it.
+    pub last_check: Option<WallTime>,
+    /// When its last beat was received (our clock); absent if it never beat.
+    pub last_heartbeat: Option<WallTime>,
+    /// The cadence in use.
+    pub heartbeat_interval: Option<Duration>,
+    /// When it last made progress of its own (our clock).
+    pub last_progress: Option<WallTime>,
+    /// Its clock minus ours, seconds, as far as a beat shows.
+    pub clock_skew: Option<f64>,
+    /// Tasks finished, over all its incarnations.
+    pub tasks_total: Option<u64>,
+    /// Tasks failed, over all its incarnations.
+    pub tasks_failed_total: Option<u64>,
+    /// Workers that fell silent with it share this.
+    pub shared_cause: Option<String>,
+}
+
+fn types<S: serde::Serializer>(types: &[TypeReport], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(types.iter().map(|t| {
+        serde_json::json!({
+            "task_type": t.task_type, "slots_used": t.used, "slots_available": t.available, "processed": t.processed,
+            "failed": t.failed, "pollers": t.pollers, "last_successful_poll": t.last_poll,
+        })
+    }))
+}
+
+/// The numbers of a worker as they are shown. Absent is unknown.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the fields of `Numbers`, by the same names")]
+pub struct NumbersView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_cpu_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_memory_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+}
+
+impl From<&Numbers> for NumbersView {
+    fn from(n: &Numbers) -> Self {
+        Self {
+            in_flight: n.in_flight,
+            waiting: n.waiting,
+            cpu_ratio: n.cpu_ratio,
+            memory_bytes: n.memory_bytes,
+            memory_limit_bytes: n.memory_limit_bytes,
+            memory_ratio: n.memory_ratio,
+            host_cpu_ratio: n.host_cpu_ratio,
+            host_memory_ratio: n.host_memory_ratio,
+            disk_ratio: n.disk_ratio,
+            gpu_ratio: n.gpu_ratio,
+            gpu_memory_ratio: n.gpu_memory_ratio,
+            model: n.model,
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// 1 in the score.
+    Pass,
+    /// 0.5 in the score.
+    Warning,
+    /// 0 in the score.
+    Critical,
+}
+
+/// One check of one worker.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CheckView {
+    /// Which.
+    pub check: Check,
+    /// What it found; `None` is unknown and does not count.
+    pub finding: Option<Finding>,
+    /// Its weight in the score.
+    pub weight: f64,
+    /// Why, with the figures.
+    pub why: String,
+}
+
+/// One channel of evidence of one worker.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChannelView {
+    /// Source that shows it.
+    pub source: Arc<str>,
+    /// Kind.
+    pub kind: ChannelKind,
+    /// Silence that counts, seconds.
+    pub silent_seconds: f64,
+    /// Warning limit, seconds.
+    pub warning_seconds: f64,
+    /// Critical limit, seconds.
+    pub critical_seconds: f64,
+    /// When it last moved (our clock).
+    pub last_moved: Option<WallTime>,
+    /// How often it moved.
+    pub moves: u64,
+    /// Misses in a row (reach).
+    pub misses: u32,
+    /// Why the last look failed or missed.
+    pub failure: Option<Failure>,
+    /// What its answer says as a whole.
+    pub said: Option<Said>,
+}
+
+/// One fleet.
+#[derive(Clone, Debug, Serialize)]
+pub struct FleetView {
+    /// Its name.
+    pub fleet: Arc<str>,
+    /// Who is paged.
+    pub page: Page,
+    /// Its team, may be empty.
+    pub team: Arc<str>,
+    /// Workers by state, in the order of [`State::ALL`].
+    pub workers: [u64; 7],
+    /// How many the owner expects.
+    pub expected_workers: Option<u64>,
+    /// Completed tasks by type since we started; survives its workers.
+    pub tasks_completed: Vec<(TaskType, u64)>,
+    /// Failed tasks by type since we started; survives its workers.
+    pub tasks_failed: Vec<(TaskType, u64)>,
+    /// Slots by type: used, available where bounded.
+    pub slots: Vec<(TaskType, u64, Option<u64>)>,
+    /// Queues that its workers serve.
+    pub queues: Vec<QueueKey>,
+    /// Sources that show its workers.
+    pub sources: Vec<Arc<str>>,
+}
+
+impl FleetView {
+    /// How many of its workers are in `state`.
+    #[must_use]
+    pub fn count(&self, state: State) -> u64 {
+        State::ALL.iter().zip(self.workers).find(|(s, _)| **s == state).map_or(0, |(_, n)| n)
+    }
+}
+
+/// One queue.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueView {
+    /// Which.
+    #[serde(flatten)]
+    pub key: QueueKey,
+    /// Tasks that wait, about.
+    pub backlog: Option<u64>,
+    /// Age of its head as the server gives it, seconds.
+    pub backlog_age_seconds: Option<f64>,
+    /// Tasks added a second.
+    pub add_rate: Option<f64>,
+    /// Tasks dispatched a second.
+    pub dispatch_rate: Option<f64>,
+    /// Held back for a rate limit.
+    pub rate_limited: Option<bool>,
+    /// Pollers that the server lists.
+    pub pollers: Option<u64>,
+    /// Work has been waiting at three looks in a row.
+    pub waiting: bool,
+    /// Named in the configuration.
+    pub expected: bool,
+    /// Workers that serve it and poll, whose slots are all full, that are silent.
+    pub workers_polling: u64,
+    /// See above.
+    pub workers_full: u64,
+    /// See above.
+    pub workers_silent: u64,
+    /// When a look at it last succeeded (our clock).
+    pub last_success: Option<WallTime>,
+    /// Why the last look failed, while it fails.
+    pub failure: Option<Failure>,
+}
+
+/// One of our own sources.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceView {
+    /// Its configured name.
+    pub source: Arc<str>,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// Looks at it succeed. `None` before the first. Workers that do not answer do not make their source fail.
+    pub up: Option<bool>,
+    /// Its evidence is believed (the gate is open).
+    pub trusted: bool,
+    /// Why it fails, while it fails.
+    pub failure: Option<Failure>,
+    /// When a look last succeeded (our clock).
+    pub last_success: Option<WallTime>,
+    /// Looks so far.
+    pub requests: u64,
+    /// Looks that were throttled.
+    pub throttled: u64,
+    /// Failed looks and missed answers, by reason.
+    pub errors: Vec<(Failure, u64)>,
+    /// Durations of its looks.
+    pub durations: Histogram,
+    /// Workers that it shows.
+    pub workers: u64,
+    /// What the gate says, for people.
+    pub note: Option<String>,
+}
+
+/// Upper bounds of every histogram, seconds: 5 ms to 1 h. One fixed list, so that all can be added up.
+pub const BOUNDS: [f64; 16] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// A histogram over [`BOUNDS`].
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Histogram {
+    /// Not cumulative; the last is above the greatest bound.
+    pub buckets: [u64; BOUNDS.len() + 1],
+    /// Sum of all values, seconds.
+    pub sum: f64,
+    /// Number of values.
+    pub count: u64,
+}
+
+impl Histogram {
+    /// Counts `value`, seconds.
+    pub fn record(&mut self, value: f64) {
+        let at = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get_mut(at) {
+            *bucket += 1;
+        }
+        self.sum += value;
+        self.count += 1;
+    }
+}
