@@ -132,6 +132,21 @@ pub struct SourceRules {
     pub watch: Vec<(Arc<str>, TaskType)>,
 }
 
+#[cfg(test)]
+impl SourceRules {
+    /// A source with the default intervals.
+    pub(crate) fn test(name: &str, kind: SourceKind) -> Self {
+        Self {
+            name: Arc::from(name),
+            kind,
+            namespace: Arc::from(if kind == SourceKind::Temporal { "default" } else { "" }),
+            minimum_interval: Duration::from_secs(2),
+            maximum_interval: Duration::from_secs(30),
+            watch: Vec::new(),
+        }
+    }
+}
+
 /// All rules that are in force.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Rulebook {

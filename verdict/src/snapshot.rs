@@ -180,6 +180,8 @@ pub struct ChannelView {
     pub source: Arc<str>,
     /// Kind.
     pub kind: ChannelKind,
+    /// What exactly moves, for people.
+    pub what: String,
     /// Silence that counts, seconds.
     pub silent_seconds: f64,
     /// Warning limit, seconds.
@@ -263,6 +265,29 @@ pub struct QueueView {
     pub last_success: Option<WallTime>,
     /// Why the last look failed, while it fails.
     pub failure: Option<Failure>,
+}
+
+impl QueueView {
+    /// A queue of which nothing is known.
+    #[must_use]
+    pub const fn of(key: QueueKey) -> Self {
+        Self {
+            key,
+            backlog: None,
+            backlog_age_seconds: None,
+            add_rate: None,
+            dispatch_rate: None,
+            rate_limited: None,
+            pollers: None,
+            waiting: false,
+            expected: false,
+            workers_polling: 0,
+            workers_full: 0,
+            workers_silent: 0,
+            last_success: None,
+            failure: None,
+        }
+    }
 }
 
 /// One of our own sources.

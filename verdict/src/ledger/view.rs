@@ -1,0 +1,303 @@
+//! The present as it is shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Ledger;
+use super::judge::Judgement;
+use crate::channel::What;
+use crate::checks;
+use crate::evidence::{QueueKey, WorkerKey};
+use crate::snapshot::{ChannelView, FleetView, NumbersView, QueueView, Snapshot, SourceView, WorkerView};
+use crate::snapshot::{CheckView, Finding};
+use crate::source::Source;
+use crate::state;
+use crate::time::{Moment, WallTime};
+use crate::words::{ChannelKind, Failure, SourceKind, State, TaskType};
+use crate::worker::{Around, Worker};
+
+impl Ledger {
+    /// The present, to be published.
+    #[must_use]
+    pub fn snapshot(&self, now: Moment, wall: WallTime) -> Snapshot {
+        let workers: Vec<_> = self.workers.values().map(|w| self.worker_view(w, now)).collect();
+        Snapshot {
+            taken: now,
+            taken_wall: wall,
+            fleets: self.fleet_views(&workers),
+            queues: self.queues.iter().map(|(key, _)| self.queue_view(key, now)).collect(),
+            sources: self
+                .rules
+                .sources
+                .iter()
+                .filter_map(|r| self.sources.get(&r.name))
+                .map(|s| self.source_view(s))
+                .collect(),
+            workers,
+            observer_trusted: now >= self.distrusted_until,
+            late_ticks: self.late_ticks,
+            leftover_records: self.leftovers,
+        }
+    }
+
+    fn worker_view(&self, worker: &Worker, now: Moment) -> WorkerView {
+        let around = self.around(&worker.key.fleet, now);
+        let judgement = self.weigh(worker, now);
+        let standing = &worker.standing;
+        let score = checks::score(&judgement.checks, judgement.worst, standing.state);
+        WorkerView {
+            key: worker.key.clone(),
+            state: standing.state,
+            reason: standing.reason,
+            status: state::status(standing.state, judgement.worst),
+            since: standing.since_wall,
+            changes: standing.changes,
+            restarts: standing.restarts,
+            score: if standing.state == State::Unknown { None } else { score },
+            issues: issues(worker, &judgement.checks),
+            would_change: would_change(worker, &judgement, around),
+            channels: worker
+                .channels
+                .iter()
+                .map(|((source, what), c)| self.channel_view(worker, source, *what, c, around))
+                .collect(),
+            sources: worker.sights.keys().cloned().collect(),
+            info: worker.info.clone(),
+            numbers: NumbersView::from(&worker.numbers),
+            types: worker.types.clone(),
+            task_queues: worker.task_queues.clone(),
+            last_check: worker.checked.map(|(_, wall)| wall),
+            last_heartbeat: worker.last_beat(),
+            heartbeat_interval: worker
+                .channels
+                .iter()
+                .filter(|((_, what), c)| *what == What::Beat && c.believed())
+                .find_map(|(_, c)| c.cadence.value(around.rules)),
+            last_progress: worker.last_progress(),
+            clock_skew: worker.skew,
+            tasks_total: worker.tasks.get(),
+            tasks_failed_total: worker.failed.get(),
+            shared_cause: standing.cause.as_deref().map(String::from),
+            checks: judgement.checks,
+        }
+    }
+
+    fn channel_view(
+        &self,
+        worker: &Worker,
+        source: &Arc<str>,
+        what: What,
+        c: &crate::channel::Channel,
+        around: Around<'_>,
+    ) -> ChannelView {
+        let limits = worker.limits(source, what, c, around);
+        ChannelView {
+            source: source.clone(),
+            kind: what.kind(),
+            what: what.to_string(),
+            silent_seconds: c.silent.as_secs_f64(),
+            warning_seconds: limits.warning.as_secs_f64(),
+            critical_seconds: limits.critical.as_secs_f64(),
+            last_moved: c.moved.map(|(_, wall)| wall),
+            moves: c.moves,
+            misses: c.misses,
+            failure: c.failure,
+            said: (what == What::Reach).then(|| worker.sights.get(source)?.answer.as_ref()?.said).flatten(),
+        }
+    }
+
+    fn fleet_views(&self, workers: &[WorkerView]) -> Vec<FleetView> {
+        let mut names: BTreeSet<&Arc<str>> = self.rules.fleets.keys().chain(self.fleets.keys()).collect();
+        names.extend(workers.iter().map(|w| &w.key.fleet));
+        names.into_iter().map(|name| self.fleet_view(name, workers)).collect()
+    }
+
+    fn fleet_view(&self, name: &Arc<str>, workers: &[WorkerView]) -> FleetView {
+        let rules = self.rules.of(name);
+        let mut view = FleetView {
+            fleet: name.clone(),
+            page: rules.page,
+            team: rules.team.clone(),
+            workers: [0; 7],
+            expected_workers: rules.expected_workers,
+            tasks_completed: Vec::new(),
+            tasks_failed: Vec::new(),
+            slots: Vec::new(),
+            queues: Vec::new(),
+            sources: Vec::new(),
+        };
+        let mut slots: BTreeMap<TaskType, (u64, Option<u64>)> = BTreeMap::new();
+        let mut sources = BTreeSet::new();
+        for worker in workers.iter().filter(|w| w.key.fleet == *name) {
+            if let Some((count, _)) = view.workers.iter_mut().zip(State::ALL).find(|(_, s)| **s == worker.state) {
+                *count += 1;
+            }
+            sources.extend(worker.sources.iter().cloned());
+            // What a dead worker had is no capacity.
+            for t in worker.types.iter().filter(|_| worker.state != State::Down) {
+                let (used, available) = slots.entry(t.task_type).or_default();
+                *used += t.used.unwrap_or(0);
+                if let Some(free) = t.available {
+                    *available = Some(available.unwrap_or(0) + free);
+                }
+            }
+        }
+        view.sources = sources.into_iter().collect();
+        view.slots = slots.into_iter().map(|(t, (used, available))| (t, used, available)).collect();
+        if let Some(fleet) = self.fleets.get(name) {
+            view.tasks_completed = fleet.tasks.iter().map(|(t, (done, _))| (*t, *done)).collect();
+            view.tasks_failed = fleet.tasks.iter().map(|(t, (_, failed))| (*t, *failed)).collect();
+        }
+        view.queues = self.queues.keys().filter(|q| self.serves(name, q)).cloned().collect();
+        view
+    }
+
+    fn serves(&self, fleet: &Arc<str>, queue: &QueueKey) -> bool {
+        self.rules.of(fleet).queues.contains(queue)
+            || self
+                .workers
+                .range(WorkerKey::new(fleet.clone(), "")..)
+                .take_while(|(k, _)| k.fleet == *fleet)
+                .any(|(_, w)| serves(w, queue))
+    }
+
+    fn queue_view(&self, key: &QueueKey, now: Moment) -> QueueView {
+        let Some(queue) = self.queues.get(key) else { return QueueView::of(key.clone()) };
+        let report = &queue.report;
+        let seen = queue.health.success.is_some();
+        let mut view = QueueView {
+            backlog: report.backlog,
+            backlog_age_seconds: report.backlog_age.map(|a| a.as_secs_f64()),
+            add_rate: report.add_rate,
+            dispatch_rate: report.dispatch_rate,
+            rate_limited: report.rate_limited,
+            pollers: seen.then_some(report.pollers.len() as u64),
+            waiting: queue.waiting(),
+            expected: queue.expected,
+            last_success: queue.health.success.map(|(_, wall)| wall),
+            failure: queue.health.failing,
+            ..QueueView::of(key.clone())
+        };
+        for worker in self.workers.values().filter(|w| serves(w, key)) {
+            let around = self.around(&worker.key.fleet, now);
+            let of_type = worker.types.iter().find(|t| t.task_type == key.task_type);
+            let full = of_type.is_some_and(|t| t.available == Some(0) && t.used.is_some_and(|u| u > 0));
+            let silent = worker.standing.state == State::Down
+                || worker.channels.get(&(key.source.clone(), What::Access(key.task_type))).is_none_or(|c| {
+                    c.silent >= worker.limits(&key.source, What::Access(key.task_type), c, around).critical
+                });
+            let count = match (worker.standing.state == State::Down, full, silent) {
+                (false, true, _) => &mut view.workers_full,
+                (true, ..) | (_, _, true) => &mut view.workers_silent,
+                _ => &mut view.workers_polling,
+            };
+            *count += 1;
+        }
+        view
+    }
+
+    fn source_view(&self, source: &Source) -> SourceView {
+        let name = &source.rules.name;
+        let shown: Vec<_> = self.workers.values().filter(|w| w.sights.contains_key(name)).collect();
+        // A source of single looks fails when they fail; a worker that does not answer does not make its source fail.
+        let single: Vec<Option<Failure>> =
+            shown.iter().filter_map(|w| w.sights.get(name)).filter(|s| !s.listed).map(|s| s.health.failing).collect();
+        let tried = shown
+            .iter()
+            .filter_map(|w| w.sights.get(name))
+            .filter(|s| s.health.success.is_some() || s.health.failing.is_some())
+            .count();
+        let queue_failure = self.queues.iter().filter(|(k, _)| k.source == *name).find_map(|(_, q)| q.health.failing);
+        let (up, failure) = if source.rules.kind == SourceKind::Http {
+            let failing: Vec<_> = single.iter().flatten().copied().collect();
+            let up = (tried > 0).then(|| failing.len() < single.len().max(1));
+            (up, failing.first().copied())
+        } else {
+            let tried = source.health.success.is_some() || source.health.failing.is_some();
+            (tried.then_some(source.health.failing.is_none()), source.health.failing.or(queue_failure))
+        };
+        let last = shown.iter().filter_map(|w| w.sights.get(name)?.health.success).map(|(_, wall)| wall).max();
+        let settling = source
+            .settling
+            .map(|_| String::from("it came back or lost its memory: its workers get time to come back to it"));
+        let heartbeats_off = (source.heartbeats == Some(false))
+            .then(|| String::from("the server keeps no worker heartbeats: workers are known by their polls alone"));
+        SourceView {
+            source: name.clone(),
+            kind: source.rules.kind,
+            up,
+            trusted: source.gate.trusted(),
+            failure,
+            last_success: source.health.success.map(|(_, wall)| wall).max(last),
+            requests: source.requests,
+            throttled: source.throttled,
+            errors: source.errors.iter().map(|(f, n)| (*f, *n)).collect(),
+            durations: source.durations.clone(),
+            workers: shown.len() as u64,
+            note: source.gate.note().or(settling).or(heartbeats_off),
+        }
+    }
+}
+
+fn serves(worker: &Worker, queue: &QueueKey) -> bool {
+    worker.sights.contains_key(&queue.source)
+        && worker.task_queues.contains(&queue.task_queue)
+        && (worker.types.is_empty() || worker.types.iter().any(|t| t.task_type == queue.task_type))
+}
+
+/// What is wrong, the gravest first; one sentence each.
+fn issues(worker: &Worker, checks: &[CheckView]) -> Vec<String> {
+    let mut issues = Vec::new();
+    let standing = &worker.standing;
+    if !matches!(standing.state, State::Healthy) {
+        let cause = standing.cause.as_deref().map(|c| format!(" They share: {c}.")).unwrap_or_default();
+        issues.push(format!("{}: {}{cause}", standing.reason, standing.reason.meaning()));
+    }
+    let mut wrong: Vec<_> = checks.iter().filter(|c| c.finding >= Some(Finding::Warning)).collect();
+    wrong.sort_by_key(|c| std::cmp::Reverse(c.finding));
+    issues.extend(wrong.iter().map(|c| format!("{}: {}", c.check, c.why)));
+    issues
+}
+
+/// What would change the state.
+fn would_change(worker: &Worker, judgement: &Judgement, around: Around<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    match worker.standing.state {
+        State::Down => {
+            lines.push(String::from("two good looks in a row, a newer incarnation, or its tombstone end `down`"))
+        }
+        State::Starting => lines.push(format!(
+            "a first beat, work or good answer makes it healthy; without one it is down {} after it was found",
+            checks::seconds(around.rules.start_grace)
+        )),
+        State::Unknown => lines.push(String::from("a successful look at one of its sources")),
+        State::Draining => lines.push(String::from("it leaves in silence when its beat stops")),
+        State::Healthy | State::Degraded | State::Stuck => {}
+    }
+    for ((source, what), c) in &worker.channels {
+        let limits = worker.limits(source, *what, c, around);
+        match what.kind() {
+            ChannelKind::Beat if c.believed() => lines.push(format!(
+                "{what} of {source}: silent for {}, warning at {}, silent for good at {}",
+                checks::seconds(c.silent),
+                checks::seconds(limits.warning),
+                checks::seconds(limits.critical)
+            )),
+            ChannelKind::Reach => lines.push(format!(
+                "{what} of {source}: {} misses in a row, does not answer at {}",
+                c.misses, around.rules.reach_misses
+            )),
+            _ => {}
+        }
+    }
+    if judgement.facts.stuck.is_none() {
+        let progress = crate::progress::weigh(worker, around);
+        lines.push(match progress.silent {
+            None => String::from("its queue is not known: it can never be `stuck`"),
+            Some(_) => {
+                format!("stuck once work waits and it makes no progress for {:.0} s", around.rules.no_progress.critical)
+            }
+        });
+    }
+    lines
+}

@@ -1,0 +1,135 @@
+//! Does work wait that this worker should take, and does it take any? Each task type is judged for itself: the commonest
+//! zombie in Python stops its workflow tasks while its activity pollers go on polling.
+
+use std::time::Duration;
+
+use crate::channel::{Channel, What};
+use crate::checks::Silence;
+use crate::evidence::{QueueKey, TypeReport};
+use crate::queue::Queue;
+use crate::words::{Reason, TaskType};
+use crate::worker::{Around, Worker};
+
+/// Frameworks: a flat counter with nothing in flight, for at least this long.
+const FLAT: Duration = Duration::from_secs(60);
+/// Looks in a row, and time, for which its own answer must say that work waits.
+const WAITING: (u32, Duration) = (3, Duration::from_secs(60));
+
+/// What is known of its progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Time without progress while work waits, the worst of its task types; zero when nothing waits.
+    /// `None` where the queue is not known: then it is never `stuck`.
+    pub silent: Option<Duration>,
+    /// Row 8.
+    pub stuck: Option<Reason>,
+    /// Row 9.
+    pub saturated: bool,
+    /// Its polls, the worst of the types that have free slots.
+    pub polls: Option<Silence>,
+}
+
+/// Weighs all of its task types.
+#[must_use]
+pub fn weigh(worker: &Worker, around: Around<'_>) -> Progress {
+    let mut progress = Progress::default();
+    for t in worker.types.iter().filter(|t| t.task_type != TaskType::LocalActivity) {
+        one_type(worker, t, around, &mut progress);
+    }
+    if worker.types.is_empty() {
+        counter(worker, around, &mut progress);
+    }
+    progress
+}
+
+fn queues<'a>(worker: &'a Worker, task_type: TaskType, around: Around<'a>) -> impl Iterator<Item = &'a Queue> {
+    let served = move |key: &QueueKey| {
+        key.task_type == task_type
+            && worker.sights.contains_key(&key.source)
+            && worker.task_queues.contains(&key.task_queue)
+    };
+    around
+        .queues
+        .iter()
+        .filter(move |(key, _)| served(key) || around.rules.queues.contains(key))
+        .map(|(_, queue)| queue)
+}
+
+fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut Progress) {
+    let free = t.available.is_none_or(|slots| slots > 0);
+    let busy = t.used.is_some_and(|slots| slots > 0);
+    let channel = |what: What| worker.channels.iter().filter(move |((_, w), _)| *w == what);
+    let flat = channel(What::Processed(t.task_type)).map(|(_, c)| c.silent).min();
+    if !free && busy && flat.is_some_and(|flat| flat >= around.rules.longest_task) {
+        progress.saturated = true;
+    }
+    // A poll is seen in the worker's own stamp or in the server's; the one that moved last counts. A type that was never
+    // polled is no evidence before work has waited for it.
+    let polls = [What::Polls(t.task_type), What::Access(t.task_type)]
+        .into_iter()
+        .flat_map(&channel)
+        .map(|((source, what), c)| Silence { silent: c.silent, limits: worker.limits(source, *what, c, around) })
+        .min_by(|a, b| a.silent.cmp(&b.silent));
+    let ever =
+        [What::Polls(t.task_type), What::Access(t.task_type)].into_iter().flat_map(&channel).any(|(_, c)| !c.never());
+    if free
+        && ever
+        && let Some(polls) = polls
+    {
+        let worst = progress.polls.filter(|p| p.silent >= polls.silent);
+        progress.polls = Some(worst.unwrap_or(polls));
+    }
+    let mut known = false;
+    let mut waits = false;
+    for queue in queues(worker, t.task_type, around) {
+        known |= queue.health.success.is_some();
+        waits |= queue.waiting() && queue.goes_to(worker.info.build_id.as_deref());
+    }
+    if !known {
+        return;
+    }
+    let mut silent = Duration::ZERO;
+    if waits && free {
+        silent = polls.map_or(Duration::ZERO, |p| p.silent);
+        if silent.as_secs_f64() >= around.rules.no_progress.critical {
+            progress.stuck = progress.stuck.or(Some(Reason::NotPolling));
+        }
+    } else if waits && busy && t.task_type == TaskType::Workflow {
+        // Full is not stuck, except here: each workflow task has a deadline of 10 s by default.
+        silent = flat.unwrap_or_default();
+        if silent >= around.rules.workflow_flat {
+            progress.stuck = Some(Reason::TasksNotProcessed);
+        }
+    }
+    progress.silent = Some(progress.silent.unwrap_or_default().max(silent));
+}
+
+/// Workers without task types: a counter that is flat while work waits and, unless it is named as the progress, nothing is
+/// in flight.
+fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
+    let own = worker.numbers.waiting.map(|_| {
+        worker.waiting.is_some_and(|(since, looks)| looks >= WAITING.0 && around.now.since(since) >= WAITING.1)
+    });
+    let mut queue = None;
+    for q in TaskType::ALL.iter().flat_map(|t| queues(worker, *t, around)).filter(|q| q.health.success.is_some()) {
+        queue = Some(queue.unwrap_or(false) || q.waiting());
+    }
+    let waits = match (own, queue) {
+        (None, None) => return,
+        (own, queue) => own.unwrap_or(false) || queue.unwrap_or(false),
+    };
+    let named = worker.numbers.progress.is_some();
+    let idle = named || worker.numbers.in_flight == Some(0);
+    let tasks: Option<&Channel> = worker.channels.iter().find(|((_, what), _)| *what == What::Tasks).map(|(_, c)| c);
+    let Some(flat) = tasks.map(|c| c.silent) else { return };
+    let silent = if waits && idle { flat } else { Duration::ZERO };
+    let cadence = worker
+        .channels
+        .iter()
+        .filter(|((_, what), _)| *what == What::Beat)
+        .find_map(|(_, c)| c.cadence.value(around.rules));
+    if waits && idle && flat >= FLAT.max(cadence.unwrap_or_default() * 2) {
+        progress.stuck = Some(Reason::NoProgress);
+    }
+    progress.silent = Some(silent);
+}

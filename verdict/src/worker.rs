@@ -1,0 +1,809 @@
+//! One worker: what it showed so far, and the facts and readings that follow from it now.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cadence::Limits;
+use crate::channel::{Channel, What};
+use crate::checks::{Answer, Readings, Silence};
+use crate::evidence::{Beat, Info, Mark, Numbers, Observation, QueueKey, Reach, Said, Says, TypeReport, WorkerKey};
+use crate::progress;
+use crate::queue::Queue;
+use crate::rules::Rules;
+use crate::snapshot::Finding;
+use crate::source::{Health, Source};
+use crate::state::{Facts, Goodbye, Pulse};
+use crate::time::{Moment, WallTime};
+use crate::window::{Counter, Mean, TaskWindow};
+use crate::words::{ChannelKind, Check, Failure, Reason, State, TaskType};
+
+/// An idle Temporal poller moves each minute: a long poll lasts 60 s.
+pub const POLL: Duration = Duration::from_secs(60);
+/// Changes of state within [`FLAP_WINDOW`] above which a worker flaps.
+const FLAP_CHANGES: usize = 4;
+const FLAP_WINDOW: Duration = Duration::from_secs(600);
+/// A queue is looked at this often: servers cache its figures for 5 s, and 200 queues must fit a request budget.
+pub const QUEUE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What one source says of it.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// The record by which the source knows it.
+    pub record: Arc<str>,
+    /// It is one of a list; else it is asked by itself.
+    pub listed: bool,
+    /// Looks at it alone.
+    pub health: Health,
+    /// What it says of itself.
+    pub says: Says,
+    /// Since when it says goodbye.
+    pub goodbye: Option<Moment>,
+    /// Its record is not in the list any more, since then.
+    pub missing: Option<Moment>,
+    /// When the source drops its record by itself.
+    pub expires: Option<Moment>,
+    /// Its last answer.
+    pub answer: Option<Answer>,
+    /// An answer other than 404 was seen, so that a 404 is news of it.
+    pub was_found: bool,
+    /// It answered well once.
+    pub answered_well: bool,
+}
+
+/// The state it stands in.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// State.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// Since when.
+    pub since: Moment,
+    /// The same on the wall.
+    pub since_wall: WallTime,
+    /// Changes, those to and from unknown left out.
+    pub changes: u64,
+    /// Incarnations after the first.
+    pub restarts: u64,
+    /// Lost together with others, for this cause.
+    pub cause: Option<Arc<str>>,
+}
+
+/// One worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Who it is.
+    pub key: WorkerKey,
+    /// When this incarnation was found.
+    pub found: Moment,
+    /// By source.
+    pub sights: BTreeMap<Arc<str>, Sight>,
+    /// By source and what moves.
+    pub channels: BTreeMap<(Arc<str>, What), Channel>,
+    /// Names by which queue servers know it.
+    pub identity: Option<Arc<str>>,
+    /// Names and versions.
+    pub info: Info,
+    /// Numbers.
+    pub numbers: Numbers,
+    /// By type.
+    pub types: Vec<TypeReport>,
+    /// Queues it serves.
+    pub task_queues: Vec<Arc<str>>,
+    /// The state it stands in.
+    pub standing: Standing,
+    /// A conviction awaits a second look that agrees: since then.
+    pub pending: Option<Moment>,
+    /// Good looks in a row while it stands `down`.
+    pub good: u32,
+    /// The last look that told something of it.
+    pub checked: Option<(Moment, WallTime)>,
+    /// Its clock minus ours, seconds.
+    pub skew: Option<f64>,
+    /// Finished and failed, over all incarnations.
+    pub tasks: Counter,
+    /// See `tasks`.
+    pub failed: Counter,
+    /// By type, for the fleet's totals.
+    pub by_type: BTreeMap<TaskType, (Counter, Counter)>,
+    /// Its tasks over five minutes.
+    pub window: TaskWindow,
+    /// Its CPU over five minutes.
+    pub cpu: Mean,
+    /// Its own waiting work: since when, and looks.
+    pub waiting: Option<(Moment, u32)>,
+    /// The last known finding of each check: one that turns unknown does not improve the status.
+    pub known: BTreeMap<Check, Finding>,
+    /// Base changes of late, for flapping.
+    pub recent: VecDeque<Moment>,
+    /// No list names it any more (only for sources that list their workers by configuration).
+    pub configured: bool,
+    /// This incarnation replaced another.
+    pub restarted: bool,
+}
+
+/// What the ledger knows around a worker, for judging it.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Now.
+    pub now: Moment,
+    /// The rules of its fleet.
+    pub rules: &'a Rules,
+    /// All sources.
+    pub sources: &'a BTreeMap<Arc<str>, Source>,
+    /// All queues.
+    pub queues: &'a BTreeMap<QueueKey, Queue>,
+}
+
+impl Worker {
+    /// A worker at first sight.
+    #[must_use]
+    pub fn new(key: WorkerKey, now: Moment, wall: WallTime) -> Self {
+        Self {
+            key,
+            found: now,
+            sights: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            identity: None,
+            info: Info::default(),
+            numbers: Numbers::default(),
+            types: Vec::new(),
+            task_queues: Vec::new(),
+            standing: Standing {
+                state: State::Unknown,
+                reason: Reason::NotLookedAt,
+                since: now,
+                since_wall: wall,
+                changes: 0,
+                restarts: 0,
+                cause: None,
+            },
+            pending: None,
+            good: 0,
+            checked: None,
+            skew: None,
+            tasks: Counter::default(),
+            failed: Counter::default(),
+            by_type: BTreeMap::new(),
+            window: TaskWindow::default(),
+            cpu: Mean::default(),
+            waiting: None,
+            known: BTreeMap::new(),
+            recent: VecDeque::new(),
+            configured: false,
+            restarted: false,
+        }
+    }
+
+    /// The sight of `source`, made at first sight.
+    pub fn sight(&mut self, source: &Arc<str>, record: &Arc<str>, listed: bool, now: Moment) -> &mut Sight {
+        self.sights.entry(source.clone()).or_insert_with(|| Sight {
+            record: record.clone(),
+            listed,
+            health: Health::new(now),
+            says: Says::default(),
+            goodbye: None,
+            missing: None,
+            expires: None,
+            answer: None,
+            was_found: false,
+            answered_well: false,
+        })
+    }
+
+    /// A newer incarnation takes this slot: what the old one showed is not held against it.
+    pub fn replaced(&mut self, source: &Arc<str>, now: Moment) {
+        self.channels.retain(|(of, _), _| of != source);
+        self.sights.remove(source);
+        self.found = now;
+        self.restarted = true;
+        self.standing.restarts += 1;
+        self.standing.cause = None;
+        self.pending = None;
+        self.good = 0;
+        self.known.clear();
+        self.waiting = None;
+        self.tasks.restart();
+        self.failed.restart();
+        for (done, failed) in self.by_type.values_mut() {
+            done.restart();
+            failed.restart();
+        }
+        self.info = Info::default();
+        self.types.clear();
+        self.cpu = Mean::default();
+    }
+
+    /// Takes in one observation; returns what was finished and failed under our eyes, by type.
+    pub fn see(
+        &mut self,
+        source: &Arc<str>,
+        observation: &Observation,
+        look: Seen,
+        around: Around<'_>,
+    ) -> Vec<(TaskType, u64, u64)> {
+        let Seen { now, wall, listed, .. } = look;
+        let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent);
+        self.sight(source, &observation.record, listed, now);
+        self.hear(source, observation, look);
+        let answered = !matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_)));
+        if let Some(reach) = observation.reach {
+            self.reach(source, reach, look);
+        }
+        if !answered {
+            return Vec::new();
+        }
+        let mut marks = Vec::new();
+        if let Some(beat) = observation.beat {
+            self.beat_seen(source, beat, look);
+        }
+        let n = &observation.numbers;
+        if let Some(count) = n.progress.or(n.tasks_total) {
+            marks.push((What::Tasks, Some(Mark::bytes(&count.to_le_bytes()))));
+        }
+        for t in &observation.types {
+            if let Some(processed) = t.processed {
+                marks.push((What::Processed(t.task_type), Some(Mark::bytes(&processed.to_le_bytes()))));
+            }
+            if t.stamps_empty_polls && t.task_type != TaskType::LocalActivity {
+                marks.push((What::Polls(t.task_type), t.last_poll.map(Mark::stamp)));
+            }
+        }
+        for (what, mark) in marks {
+            self.work_seen(source, what, mark, late, look, None);
+        }
+        self.count(observation, now);
+        self.merge(observation);
+        let added = self.add_up(observation);
+        if let (Some(finished), failed) = (self.tasks.get(), self.failed.get()) {
+            self.window.record(now, finished, failed.unwrap_or(0), n.task_seconds_total);
+        }
+        self.checked = Some((now, wall));
+        added
+    }
+
+    /// The record is not in the list.
+    pub fn missed_in_list(&mut self, source: &Arc<str>, look: Seen) {
+        let Some(sight) = self.sights.get_mut(source) else { return };
+        sight.missing.get_or_insert(look.now);
+        for ((of, what), channel) in &mut self.channels {
+            if of == source && !matches!(what, What::Access(_)) {
+                channel.look(look.now, look.wall, look.interval, None, None);
+            }
+        }
+    }
+
+    /// A look that should have shown it failed.
+    pub fn blinded(&mut self, source: &Arc<str>, failure: Failure) {
+        for ((of, what), channel) in &mut self.channels {
+            if of == source && !matches!(what, What::Access(_)) {
+                channel.blinded(failure);
+            }
+        }
+    }
+
+    /// The queue server's stamp of its last poll, or its absence from the pollers.
+    pub fn polled(
+        &mut self,
+        source: &Arc<str>,
+        task_type: TaskType,
+        access: Option<WallTime>,
+        look: Seen,
+        around: Around<'_>,
+    ) {
+        let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent);
+        self.work_seen(source, What::Access(task_type), access.map(Mark::stamp), late, look, Some(POLL));
+    }
+
+    /// Starts every silence anew: we were not looking.
+    pub fn rearm(&mut self, now: Moment, source: Option<&Arc<str>>) {
+        for ((of, _), channel) in &mut self.channels {
+            if source.is_none_or(|s| s == of) {
+                channel.rearm(now);
+            }
+        }
+        self.pending = None;
+    }
+
+    fn hear(&mut self, source: &Arc<str>, observation: &Observation, look: Seen) {
+        let Some(sight) = self.sights.get_mut(source) else { return };
+        sight.missing = None;
+        sight.expires = observation.expires_in.map(|left| look.now + left);
+        if matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_))) {
+            return;
+        }
+        sight.says = observation.says.clone();
+        sight.goodbye = observation.says.goodbye.then(|| sight.goodbye.unwrap_or(look.now));
+    }
+
+    fn reach(&mut self, source: &Arc<str>, reach: Reach, look: Seen) {
+        let Some(sight) = self.sights.get_mut(source) else { return };
+        let channel =
+            self.channels.entry((source.clone(), What::Reach)).or_insert_with(|| Channel::found(look.now, None));
+        match reach {
+            Reach::Misconfigured(failure) if failure != Failure::NotFound || !sight.was_found => {
+                sight.health.ended(look.now, look.wall, Some(failure));
+                sight.answer = None;
+                channel.blinded(failure);
+            }
+            // A path that was there and is gone is news of the worker: it answers, and not well.
+            Reach::Misconfigured(_) => {
+                sight.health.ended(look.now, look.wall, None);
+                channel.answered(look.now, look.wall);
+                sight.answer = Some(Answer {
+                    said: Some(Said::Down),
+                    failing: vec![String::from("its health path answers 404 now")],
+                    ..Answer::default()
+                });
+                sight.says = Says { overall: Some(Said::Down), ..Says::default() };
+            }
+            Reach::Missed(failure) => {
+                sight.health.ended(look.now, look.wall, None);
+                channel.missed(look.now, look.interval, failure);
+                sight.answer = Some(Answer { missed: Some((channel.misses, failure)), ..Answer::default() });
+            }
+            Reach::Answered { took, deadline } => {
+                sight.health.ended(look.now, look.wall, None);
+                channel.answered(look.now, look.wall);
+                sight.was_found = true;
+                let says = &sight.says;
+                sight.answered_well |= !matches!(says.overall, Some(Said::Down | Said::Transient)) && !says.starting;
+                sight.answer = Some(Answer {
+                    missed: None,
+                    of_deadline: took.as_secs_f64() / deadline.as_secs_f64().max(f64::EPSILON),
+                    said: says.overall,
+                    contradiction: says.contradiction,
+                    unreadable: says.unreadable,
+                    failing: says.failing.iter().map(|(name, _)| name.to_string()).collect(),
+                });
+            }
+        }
+    }
+
+    fn beat_seen(&mut self, source: &Arc<str>, beat: Beat, look: Seen) {
+        let mut fresh = false;
+        let channel = self.channels.entry((source.clone(), What::Beat)).or_insert_with(|| {
+            fresh = true;
+            Channel::found(look.now, beat.mark)
+        });
+        channel.own_answer = beat.own_answer;
+        channel.on_trial = beat.on_trial;
+        channel.cadence.declare(beat.declared);
+        let since = look.now.since(channel.looked);
+        let moved = if fresh {
+            channel.stamp = beat.stamp;
+            false
+        } else {
+            channel.look(look.now, look.wall, look.interval, beat.mark, beat.stamp)
+        };
+        if moved {
+            if let Some(stamp) = beat.stamp {
+                self.skew = Some(skew(stamp, look.wall, since));
+            }
+            for channel in self.channels.values_mut() {
+                channel.moves_without_beat = 0;
+            }
+        }
+    }
+
+    fn work_seen(
+        &mut self,
+        source: &Arc<str>,
+        what: What,
+        mark: Option<Mark>,
+        late: bool,
+        look: Seen,
+        cadence: Option<Duration>,
+    ) {
+        let mut fresh = false;
+        let channel = self.channels.entry((source.clone(), what)).or_insert_with(|| {
+            fresh = true;
+            Channel::found(look.now, mark)
+        });
+        channel.cadence.declare(cadence);
+        let moved = !fresh && channel.look(look.now, look.wall, look.interval, mark, None);
+        if moved && late {
+            channel.moves_without_beat += 1;
+        }
+    }
+
+    fn count(&mut self, observation: &Observation, now: Moment) {
+        if let Some(cpu) = observation.numbers.cpu_ratio {
+            self.cpu.record(now, cpu);
+        }
+        if let Some(waiting) = observation.numbers.waiting {
+            self.waiting = (waiting > 0).then(|| self.waiting.map_or((now, 1), |(since, looks)| (since, looks + 1)));
+        }
+    }
+
+    /// What is absent in this observation stays as another source said it.
+    fn merge(&mut self, observation: &Observation) {
+        macro_rules! merge {
+            ($into:expr, $from:expr, $($field:ident),+) => {
+                $(if $from.$field.is_some() { $into.$field = $from.$field.clone(); })+
+            };
+        }
+        let (into, from) = (&mut self.numbers, &observation.numbers);
+        merge!(
+            into,
+            from,
+            tasks_total,
+            tasks_failed,
+            in_flight,
+            waiting,
+            progress,
+            task_seconds_total,
+            cpu_ratio,
+            memory_bytes,
+            memory_limit_bytes,
+            memory_ratio,
+            host_cpu_ratio,
+            host_memory_ratio,
+            disk_ratio,
+            gpu_ratio,
+            gpu_memory_ratio,
+            model
+        );
+        let (into, from) = (&mut self.info, &observation.info);
+        merge!(into, from, host, pod, pid, instance, sdk_name, sdk_version, build_id, deployment, start_time);
+        if observation.identity.is_some() {
+            self.identity.clone_from(&observation.identity);
+        }
+        if !observation.types.is_empty() {
+            self.types.clone_from(&observation.types);
+        }
+        for queue in &observation.task_queues {
+            if !self.task_queues.contains(queue) {
+                self.task_queues.push(queue.clone());
+            }
+        }
+    }
+
+    fn add_up(&mut self, observation: &Observation) -> Vec<(TaskType, u64, u64)> {
+        let n = &observation.numbers;
+        let whole = n.tasks_total.map_or(0, |total| self.tasks.read(total));
+        let whole_failed = n.tasks_failed.map_or(0, |failed| self.failed.read(failed));
+        let mut added = Vec::new();
+        for t in &observation.types {
+            let (done, failed) = self.by_type.entry(t.task_type).or_default();
+            let finished = t.processed.map_or(0, |p| done.read(p));
+            let failed = t.failed.map_or(0, |f| failed.read(f));
+            added.push((t.task_type, finished, failed));
+        }
+        if observation.types.is_empty() && (whole > 0 || whole_failed > 0) {
+            added.push((TaskType::Activity, whole, whole_failed));
+        }
+        added
+    }
+
+    /// The limits of one of its channels.
+    #[must_use]
+    pub fn limits(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> Limits {
+        let interval = match what {
+            What::Access(_) => QUEUE_INTERVAL,
+            _ => self.interval(source, around),
+        };
+        match what.kind() {
+            ChannelKind::Beat => channel.cadence.limits(around.rules, interval),
+            _ => channel.cadence.limits_of_work(around.rules, interval),
+        }
+    }
+
+    /// How often a source is looked at for it, when nothing is pending.
+    #[must_use]
+    pub fn interval(&self, source: &str, around: Around<'_>) -> Duration {
+        let Some(of) = around.sources.get(source) else { return Duration::from_secs(30) };
+        self.channels
+            .iter()
+            .find(|((s, what), c)| &**s == source && *what == What::Beat && c.believed())
+            .map_or(of.rules.maximum_interval, |(_, channel)| channel.cadence.look_interval(around.rules, &of.rules))
+    }
+
+    /// How often to look while a verdict is pending in either direction.
+    #[must_use]
+    pub fn urgent_interval(&self, source: &str, around: Around<'_>) -> Duration {
+        let cadence = self
+            .channels
+            .iter()
+            .filter(|((s, what), _)| &**s == source && *what == What::Beat)
+            .find_map(|(_, c)| c.cadence.value(around.rules));
+        let urgent = cadence.unwrap_or(Duration::from_secs(5)).clamp(Duration::from_secs(1), Duration::from_secs(5));
+        urgent.min(self.interval(source, around))
+    }
+
+    fn blind(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> bool {
+        let Some(of) = around.sources.get(source) else { return true };
+        let warning = self.limits(source, what, channel, around).warning;
+        let health = match (self.sights.get(source), what) {
+            (_, What::Access(task_type)) => {
+                let mut looked = around.queues.iter().filter(|(k, _)| &*k.source == source && k.task_type == task_type);
+                return !looked.any(|(k, q)| {
+                    self.task_queues.contains(&k.task_queue) && !q.health.blind(around.now, warning, QUEUE_INTERVAL)
+                });
+            }
+            (Some(sight), _) if !sight.listed => &sight.health,
+            _ => &of.health,
+        };
+        health.blind(around.now, warning, self.interval(source, around))
+    }
+
+    fn pulse(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> Pulse {
+        if self.blind(source, what, channel, around) {
+            return Pulse::Blind;
+        }
+        if what == What::Reach {
+            return match channel.misses {
+                0 if channel.moves > 0 => Pulse::Fresh,
+                0 => Pulse::None,
+                n if n >= around.rules.reach_misses => Pulse::Silent,
+                _ => Pulse::Late,
+            };
+        }
+        let limits = self.limits(source, what, channel, around);
+        if channel.silent >= limits.critical {
+            Pulse::Silent
+        } else if channel.silent >= limits.warning {
+            Pulse::Late
+        } else {
+            Pulse::Fresh
+        }
+    }
+
+    /// The freshest of its channels of one kind speaks for it; one that cannot be seen is not silent.
+    fn freshest(&self, kind: ChannelKind, around: Around<'_>) -> Pulse {
+        let rank = |p: Pulse| match p {
+            Pulse::None => 0,
+            Pulse::Silent => 1,
+            Pulse::Blind => 2,
+            Pulse::Late => 3,
+            Pulse::Fresh => 4,
+        };
+        self.channels
+            .iter()
+            .filter(|((_, what), channel)| what.kind() == kind && channel.believed())
+            // Work that never moved is no evidence: it may never have been a counter of work.
+            .filter(|(_, channel)| kind != ChannelKind::Work || channel.moves > 0)
+            .map(|((source, what), channel)| self.pulse(source, *what, channel, around))
+            .max_by_key(|p| rank(*p))
+            .unwrap_or_default()
+    }
+
+    /// Its heartbeat, all beats together.
+    #[must_use]
+    pub fn beat(&self, around: Around<'_>) -> Pulse {
+        self.freshest(ChannelKind::Beat, around)
+    }
+
+    /// Its endpoint.
+    #[must_use]
+    pub fn endpoint(&self, around: Around<'_>) -> Pulse {
+        self.freshest(ChannelKind::Reach, around)
+    }
+
+    /// It is known by its polls alone.
+    #[must_use]
+    pub fn only_polls(&self) -> bool {
+        !self.channels.is_empty() && self.channels.keys().all(|(_, what)| matches!(what, What::Access(_)))
+    }
+
+    /// The start grace is over.
+    #[must_use]
+    pub fn past_grace(&self, around: Around<'_>) -> bool {
+        let cadence = self
+            .channels
+            .iter()
+            .filter(|((_, what), _)| *what == What::Beat)
+            .filter_map(|(_, c)| c.cadence.value(around.rules))
+            .max()
+            .unwrap_or_default();
+        around.now.since(self.found) >= around.rules.start_grace.max(cadence * 3)
+    }
+
+    /// The facts that the state table weighs; the checks' part is added by the caller.
+    #[must_use]
+    pub fn facts(&self, around: Around<'_>) -> Facts {
+        let beat = self.beat(around);
+        let reach = self.endpoint(around);
+        let past_grace = self.past_grace(around);
+        let progress = progress::weigh(self, around);
+        Facts {
+            blind: self.blindness(around),
+            host_gone: None,
+            says_dead: self.says_dead(beat, past_grace, around),
+            goodbye: self.goodbye(beat, reach, around),
+            alive_once: self.alive_once(reach, past_grace),
+            in_grace: !past_grace,
+            restarted: self.restarted,
+            beat,
+            work: self.freshest(ChannelKind::Work, around),
+            reach,
+            work_without_beat: self.channels.values().map(|c| c.moves_without_beat).max().unwrap_or(0),
+            silence: self.silence(),
+            only_polls: self.only_polls(),
+            stuck: progress.stuck,
+            saturated: progress.saturated,
+            critical: None,
+            low_score: false,
+            flapping: self.recent.iter().filter(|at| around.now.since(**at) < FLAP_WINDOW).count() > FLAP_CHANGES,
+            warning: false,
+        }
+    }
+
+    fn blindness(&self, around: Around<'_>) -> Option<Reason> {
+        if self.checked.is_none() && self.channels.is_empty() {
+            let misconfigured =
+                self.sights.values().any(|s| s.health.failing.is_some_and(Failure::is_misconfiguration));
+            return Some(if misconfigured { Reason::Misconfigured } else { Reason::NotLookedAt });
+        }
+        let mut seen = self.channels.iter().filter(|((source, what), c)| !self.blind(source, *what, c, around));
+        if seen.next().is_some() {
+            return None;
+        }
+        let misconfigured = |s: &Sight| s.health.failing.is_some_and(Failure::is_misconfiguration);
+        Some(if self.sights.values().any(misconfigured) { Reason::Misconfigured } else { Reason::SourceFailed })
+    }
+
+    fn says_dead(&self, beat: Pulse, past_grace: bool, around: Around<'_>) -> Option<Reason> {
+        for (source, sight) in &self.sights {
+            let own = self.channels.get(&(source.clone(), What::Beat)).filter(|c| c.own_answer);
+            let never = own.is_some_and(Channel::never);
+            if past_grace && never {
+                return Some(Reason::NeverBeat);
+            }
+            if past_grace && sight.says.alive == Some(false) && self.answers_now(source) {
+                return Some(Reason::LoopDead);
+            }
+            let Some(own) = own.filter(|c| c.believed() && !c.never()) else { continue };
+            // Another beat that moves is positive evidence, received after the frozen one.
+            if beat == Pulse::Silent
+                && self.answers_now(source)
+                && self.pulse(source, What::Beat, own, around) == Pulse::Silent
+            {
+                return Some(Reason::LoopDead);
+            }
+        }
+        None
+    }
+
+    fn answers_now(&self, source: &Arc<str>) -> bool {
+        self.channels.get(&(source.clone(), What::Reach)).is_none_or(|c| c.misses == 0)
+    }
+
+    fn goodbye(&self, beat: Pulse, reach: Pulse, around: Around<'_>) -> Option<Goodbye> {
+        let since = self.sights.values().filter_map(|s| s.goodbye).min()?;
+        let missing = self.sights.values().any(|s| s.goodbye.is_some() && s.missing.is_some());
+        let present = !missing
+            && (matches!(beat, Pulse::Fresh | Pulse::Late | Pulse::Blind)
+                || matches!(reach, Pulse::Fresh | Pulse::Blind))
+            && reach != Pulse::Silent;
+        // Refused right after goodbye is the end that was announced: no need to wait for three misses.
+        let refused = self.channels.values().any(|c| c.misses > 0 && c.failure == Some(Failure::Refused));
+        Some(Goodbye { present: present && !refused, overdue: around.now.since(since) > around.rules.drain_limit })
+    }
+
+    fn alive_once(&self, reach: Pulse, past_grace: bool) -> bool {
+        let moved = self.channels.iter().any(|((_, what), c)| *what != What::Reach && c.moves > 0 && c.believed());
+        let well = self.sights.iter().any(|(source, s)| {
+            let own_never = self.channels.get(&(source.clone(), What::Beat)).is_some_and(|c| c.own_answer && c.never());
+            s.answered_well && !own_never && s.says.alive != Some(false)
+        });
+        let answers = past_grace && reach == Pulse::Fresh;
+        moved || well || answers
+    }
+
+    fn silence(&self) -> Option<Reason> {
+        let reach = self
+            .channels
+            .iter()
+            .filter(|((_, what), c)| *what == What::Reach && c.misses > 0)
+            .find_map(|(_, c)| c.failure);
+        if let Some(failure) = reach {
+            return Some(match failure {
+                Failure::Timeout => Reason::Timeout,
+                Failure::Refused => Reason::Refused,
+                Failure::Tls => Reason::Tls,
+                _ => Reason::Unreachable,
+            });
+        }
+        let beaten = self.channels.iter().any(|((_, what), c)| {
+            *what == What::Beat
+                && (c.moves > 0
+                    || c.stamp.zip(self.info.start_time).is_some_and(|(s, start)| s.seconds_since(start) > 5.0))
+        });
+        let missing = self.sights.values().any(|s| s.missing.is_some());
+        match (beaten, missing) {
+            (true, true) => Some(Reason::Gone),
+            (true, false) => Some(Reason::Stale),
+            (false, _) => None,
+        }
+    }
+
+    /// What the checks read.
+    #[must_use]
+    pub fn readings(&self, around: Around<'_>) -> Readings {
+        let beat = self
+            .channels
+            .iter()
+            .filter(|((s, what), c)| {
+                what.kind() == ChannelKind::Beat && c.believed() && c.moves > 0 && !self.blind(s, *what, c, around)
+            })
+            .map(|((s, what), c)| Silence { silent: c.silent, limits: self.limits(s, *what, c, around) })
+            .min_by(|a, b| a.silent.cmp(&b.silent));
+        let progress = progress::weigh(self, around);
+        let reach_blind = self.endpoint(around) == Pulse::Blind;
+        let n = &self.numbers;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of byte counts")]
+        let memory = n.memory_ratio.or_else(|| {
+            let (used, limit) = n.memory_bytes.zip(n.memory_limit_bytes)?;
+            (limit > 0).then(|| used as f64 / limit as f64)
+        });
+        Readings {
+            beat,
+            no_progress: progress.silent,
+            polls: progress.polls,
+            answer: (!reach_blind)
+                .then(|| {
+                    self.sights.values().filter_map(|s| s.answer.clone()).max_by_key(|a| (a.missed.is_some(), a.said))
+                })
+                .flatten(),
+            tasks: self.window.tasks(),
+            cpu: self.cpu.value(),
+            memory,
+            gpu_memory: n.gpu_memory_ratio,
+            disk: n.disk_ratio,
+            model: n.model,
+        }
+    }
+
+    /// The last beat that was received.
+    #[must_use]
+    pub fn last_beat(&self) -> Option<WallTime> {
+        self.moved(|what| what == What::Beat)
+    }
+
+    /// The last progress of its own.
+    #[must_use]
+    pub fn last_progress(&self) -> Option<WallTime> {
+        self.moved(|what| what.kind() == ChannelKind::Work)
+    }
+
+    fn moved(&self, of: impl Fn(What) -> bool) -> Option<WallTime> {
+        self.channels.iter().filter(|((_, what), _)| of(*what)).filter_map(|(_, c)| c.moved.map(|(_, wall)| wall)).max()
+    }
+}
+
+/// When and how a look was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its receipt, on our monotonic clock.
+    pub now: Moment,
+    /// Its receipt, on the wall.
+    pub wall: WallTime,
+    /// The interval in force.
+    pub interval: Duration,
+    /// By a list.
+    pub listed: bool,
+}
+
+/// Its clock minus ours: a stamp was made somewhere between the look before (`gap` ago) and this one, so only what lies
+/// outside of that is skew.
+fn skew(stamp: WallTime, received: WallTime, gap: Duration) -> f64 {
+    let ahead = stamp.seconds_since(received);
+    if ahead > 0.0 { ahead } else { (ahead + gap.as_secs_f64()).min(0.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_only_what_lies_outside_the_gap_between_two_looks() {
+        let received = WallTime::from_micros(1_000_000_000);
+        let at = |s: f64| WallTime::from_seconds(1000.0 + s).unwrap_or_default();
+        let gap = Duration::from_secs(10);
+        assert!((skew(at(3.0), received, gap) - 3.0).abs() < 1e-6);
+        assert!(skew(at(-9.0), received, gap).abs() < 1e-6);
+        assert!((skew(at(-25_210.0), received, gap) + 25_200.0).abs() < 1e-6);
+    }
+}
