@@ -1,5 +1,6 @@
 //! The checks and the score. Each check is one row of [`TABLE`] and one small pure function over [`Readings`].
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::cadence::Limits;
@@ -70,7 +71,9 @@ pub struct Readings {
     pub model: Option<Model>,
 }
 
-type Judge = fn(&Readings, &Rules) -> Option<(Finding, String)>;
+/// Says why, when somebody asks: what is judged a thousand times a second is put into words only for those who read it.
+type Say<'a> = &'a mut dyn FnMut(fmt::Arguments<'_>);
+type Judge = fn(&Readings, &Rules, Say<'_>) -> Option<Finding>;
 
 /// Every check: its name, its weight in the score, and how it is judged.
 pub const TABLE: [(Check, f64, Judge); 8] = [
@@ -91,14 +94,20 @@ const CAP_STUCK: f64 = 0.4;
 /// Over this share of its deadline an answer is slow.
 const SLOW: f64 = 0.5;
 
-/// Judges every check.
+/// What each check finds, in the order of the table; `None` is unknown.
 #[must_use]
-pub fn judge(readings: &Readings, rules: &Rules) -> Vec<CheckView> {
+pub fn findings(readings: &Readings, rules: &Rules) -> [Option<Finding>; TABLE.len()] {
+    TABLE.map(|(_, _, judge)| judge(readings, rules, &mut |_| ()))
+}
+
+/// The same with the reasons in words, for people.
+#[must_use]
+pub fn explain(readings: &Readings, rules: &Rules) -> Vec<CheckView> {
     TABLE
         .iter()
         .map(|(check, weight, judge)| {
-            let (finding, why) =
-                judge(readings, rules).map_or_else(|| (None, String::from("not known")), |(f, w)| (Some(f), w));
+            let mut why = String::from("not known");
+            let finding = judge(readings, rules, &mut |words| why = words.to_string());
             CheckView { check: *check, finding, weight: *weight, why }
         })
         .collect()
@@ -107,20 +116,20 @@ pub fn judge(readings: &Readings, rules: &Rules) -> Vec<CheckView> {
 /// The score: weighted mean over the known checks (pass 1, warning 0.5, critical 0), capped by what is critical.
 /// `None` when nothing is known.
 #[must_use]
-pub fn score(checks: &[CheckView], worst: Option<Finding>, state: State) -> Option<f64> {
+pub fn score(findings: &[Option<Finding>; TABLE.len()], worst: Option<Finding>, state: State) -> Option<f64> {
     if state == State::Down {
         return Some(0.0);
     }
     let (mut sum, mut weight) = (0.0, 0.0);
-    for check in checks {
-        let Some(finding) = check.finding else { continue };
+    for ((_, weighs, _), finding) in TABLE.iter().zip(findings) {
+        let Some(finding) = finding else { continue };
         let value = match finding {
             Finding::Pass => 1.0,
             Finding::Warning => 0.5,
             Finding::Critical => 0.0,
         };
-        sum += value * check.weight;
-        weight += check.weight;
+        sum += value * weighs;
+        weight += weighs;
     }
     let cap = match (state, worst) {
         (State::Stuck, _) => CAP_STUCK,
@@ -150,85 +159,98 @@ fn grade_silence(silence: Silence) -> Finding {
     }
 }
 
-fn heartbeat(r: &Readings, _: &Rules) -> Option<(Finding, String)> {
+fn heartbeat(r: &Readings, _: &Rules, say: Say<'_>) -> Option<Finding> {
     let s = r.beat?;
-    let why = format!(
+    say(format_args!(
         "no beat for {} of watched time; warning at {}, critical at {}",
         seconds(s.silent),
         seconds(s.limits.warning),
         seconds(s.limits.critical)
-    );
-    Some((grade_silence(s), why))
+    ));
+    Some(grade_silence(s))
 }
 
-fn progress(r: &Readings, rules: &Rules) -> Option<(Finding, String)> {
+fn progress(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     let silent = r.no_progress?;
-    let why = if silent.is_zero() {
-        String::from("no work waits, or it moves")
+    if silent.is_zero() {
+        say(format_args!("no work waits, or it moves"));
     } else {
-        format!("work waits and it has made no progress for {}", seconds(silent))
-    };
-    Some((grade(silent.as_secs_f64(), rules.no_progress), why))
+        say(format_args!("work waits and it has made no progress for {}", seconds(silent)));
+    }
+    Some(grade(silent.as_secs_f64(), rules.no_progress))
 }
 
-fn queue_connection(r: &Readings, _: &Rules) -> Option<(Finding, String)> {
+fn queue_connection(r: &Readings, _: &Rules, say: Say<'_>) -> Option<Finding> {
     let s = r.polls?;
-    Some((grade_silence(s), format!("free slots, and no poll seen for {} of watched time", seconds(s.silent))))
+    say(format_args!("free slots, and no poll seen for {} of watched time", seconds(s.silent)));
+    Some(grade_silence(s))
 }
 
-fn probe(r: &Readings, rules: &Rules) -> Option<(Finding, String)> {
+fn probe(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     let a = r.answer.as_ref()?;
     if let Some((misses, failure)) = a.missed {
-        let finding = if misses >= rules.reach_misses { Finding::Critical } else { Finding::Warning };
-        return Some((finding, format!("{misses} of the last looks in a row missed: {failure}")));
+        say(format_args!("{misses} looks in a row missed: {failure}"));
+        return Some(if misses >= rules.reach_misses { Finding::Critical } else { Finding::Warning });
     }
     let parts = if a.failing.is_empty() { String::new() } else { format!(": {}", a.failing.join(", ")) };
     if a.contradiction {
-        return Some((Finding::Critical, format!("code and body of the answer disagree{parts}")));
+        say(format_args!("code and body of the answer disagree{parts}"));
+        return Some(Finding::Critical);
     }
     match (a.said, a.unreadable) {
-        (Some(Said::Down), _) => Some((Finding::Critical, format!("it answers that it is unhealthy{parts}"))),
-        (Some(Said::Degraded), _) => Some((Finding::Warning, format!("it answers with warnings{parts}"))),
-        (_, Some(failure)) => Some((Finding::Warning, format!("its answer could not be read: {failure}"))),
-        _ if a.of_deadline > SLOW => {
-            Some((Finding::Warning, format!("it takes {:.0} % of its deadline to answer", a.of_deadline * 100.0)))
+        (Some(Said::Down), _) => {
+            say(format_args!("it answers that it is unhealthy{parts}"));
+            return Some(Finding::Critical);
         }
-        (Some(Said::Transient), _) => Some((Finding::Warning, format!("it answers that it is not ready{parts}"))),
-        _ => Some((Finding::Pass, String::from("it answers in time"))),
+        (Some(Said::Degraded), _) => say(format_args!("it answers with warnings{parts}")),
+        (_, Some(failure)) => say(format_args!("its answer could not be read: {failure}")),
+        _ if a.of_deadline > SLOW => {
+            say(format_args!("it takes {:.0} % of its deadline to answer", a.of_deadline * 100.0))
+        }
+        (Some(Said::Transient), _) => say(format_args!("it answers that it is not ready{parts}")),
+        _ => {
+            say(format_args!("it answers in time"));
+            return Some(Finding::Pass);
+        }
     }
+    Some(Finding::Warning)
 }
 
-fn task_performance(r: &Readings, rules: &Rules) -> Option<(Finding, String)> {
+fn task_performance(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     let t = r.tasks.filter(|t| t.finished >= rules.minimum_tasks.max(1))?;
     #[expect(clippy::cast_precision_loss, reason = "counts of five minutes")]
     let ratio = t.failed as f64 / t.finished as f64;
-    let slow = t.mean.zip(rules.expected_task_duration).is_some_and(|(mean, expected)| mean > expected * 2);
-    let finding = grade(ratio, rules.error_ratio).max(if slow { Finding::Warning } else { Finding::Pass });
-    let slow = t.mean.filter(|_| slow).map(|m| format!(", mean duration {}", seconds(m))).unwrap_or_default();
-    Some((finding, format!("{:.1} % of {} tasks failed in five minutes{slow}", ratio * 100.0, t.finished)))
+    let slow = t.mean.filter(|mean| rules.expected_task_duration.is_some_and(|expected| *mean > expected * 2));
+    let words = slow.map(|m| format!(", mean duration {}", seconds(m))).unwrap_or_default();
+    say(format_args!("{:.1} % of {} tasks failed in five minutes{words}", ratio * 100.0, t.finished));
+    Some(grade(ratio, rules.error_ratio).max(if slow.is_some() { Finding::Warning } else { Finding::Pass }))
 }
 
-fn resources(r: &Readings, rules: &Rules) -> Option<(Finding, String)> {
+fn resources(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     let rows =
         [("CPU", r.cpu, rules.cpu), ("memory", r.memory, rules.memory), ("GPU memory", r.gpu_memory, rules.gpu_memory)];
-    let worst = rows
+    let (finding, used, name) = rows
         .iter()
         .filter_map(|(name, value, threshold)| value.map(|v| (grade(v, *threshold), v, *name)))
         .max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
-    Some((worst.0, format!("{} at {:.0} % of its limit", worst.2, worst.1 * 100.0)))
+    say(format_args!("{name} at {:.0} % of its limit", used * 100.0));
+    Some(finding)
 }
 
-fn disk_space(r: &Readings, rules: &Rules) -> Option<(Finding, String)> {
+fn disk_space(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     let used = r.disk?;
-    Some((grade(used, rules.disk), format!("disk {:.0} % full", used * 100.0)))
+    say(format_args!("disk {:.0} % full", used * 100.0));
+    Some(grade(used, rules.disk))
 }
 
-fn model_loading(r: &Readings, _: &Rules) -> Option<(Finding, String)> {
-    Some(match r.model? {
-        Model::Loaded => (Finding::Pass, String::from("the model is loaded")),
-        Model::Loading => (Finding::Warning, String::from("the model is loading")),
-        Model::Failed => (Finding::Critical, String::from("the model failed to load")),
-    })
+fn model_loading(r: &Readings, _: &Rules, say: Say<'_>) -> Option<Finding> {
+    let (finding, words) = match r.model? {
+        Model::Loaded => (Finding::Pass, "the model is loaded"),
+        Model::Loading => (Finding::Warning, "the model is loading"),
+        Model::Failed => (Finding::Critical, "the model failed to load"),
+    };
+    say(format_args!("{words}"));
+    Some(finding)
 }
 
 /// A duration for people: `4 s`, `2.5 s`, `12 min`.
@@ -250,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn find(readings: &Readings, check: Check) -> Option<Finding> {
-        judge(readings, &Rules::default()).iter().find(|c| c.check == check).and_then(|c| c.finding)
+        explain(readings, &Rules::default()).iter().find(|c| c.check == check).and_then(|c| c.finding)
     }
 
     fn silence(silent: f64) -> Option<Silence> {
@@ -306,7 +328,7 @@ mod tests {
                 tasks: Some(Tasks { finished: 20, failed: 0, mean: Some(Duration::from_millis(mean)) }),
                 ..Default::default()
             };
-            task_performance(&readings, &rules).map(|f| f.0)
+            task_performance(&readings, &rules, &mut |_| ())
         };
         assert_eq!((find(4000), find(4001)), (Some(Finding::Pass), Some(Finding::Warning)));
     }
@@ -337,54 +359,47 @@ mod tests {
 
     #[test]
     fn the_score_is_a_capped_weighted_mean_over_the_known() {
-        let checks = |findings: &[(f64, Option<Finding>)]| -> Vec<CheckView> {
-            findings
-                .iter()
-                .map(|(weight, finding)| CheckView {
-                    check: Check::Probe,
-                    finding: *finding,
-                    weight: *weight,
-                    why: String::new(),
-                })
-                .collect()
-        };
         use Finding::{Critical, Pass, Warning};
-        let mixed = checks(&[(3.0, Some(Pass)), (1.0, Some(Warning)), (5.0, None)]);
-        assert_eq!(score(&mixed, Some(Warning), State::Healthy), Some(0.875));
-        let critical = checks(&[(9.0, Some(Pass)), (1.0, Some(Critical))]);
+        let unknown = [None; TABLE.len()];
+        let of = |rows: &[(usize, Finding)]| {
+            let mut findings = unknown;
+            for (at, finding) in rows {
+                findings[*at] = Some(*finding);
+            }
+            findings
+        };
+        // heartbeat weighs 3, the disk 1
+        assert_eq!(score(&of(&[(0, Pass), (6, Warning)]), Some(Warning), State::Healthy), Some(0.875));
+        let critical = of(&[(0, Pass), (1, Pass), (2, Pass), (3, Pass), (6, Critical)]);
         assert_eq!(score(&critical, Some(Critical), State::Degraded), Some(CAP_CRITICAL));
-        assert_eq!(score(&checks(&[(1.0, Some(Pass))]), Some(Pass), State::Stuck), Some(CAP_STUCK));
+        assert_eq!(score(&of(&[(0, Pass)]), Some(Pass), State::Stuck), Some(CAP_STUCK));
         assert_eq!(score(&critical, Some(Critical), State::Down), Some(0.0));
-        assert_eq!(score(&checks(&[(1.0, None)]), None, State::Unknown), None);
+        assert_eq!(score(&unknown, None, State::Unknown), None);
+    }
+
+    #[test]
+    fn words_and_findings_agree() {
+        let readings =
+            Readings { beat: silence(25.0), disk: Some(0.99), model: Some(Model::Loading), ..Default::default() };
+        let rules = Rules::default();
+        let explained: Vec<_> = explain(&readings, &rules).iter().map(|c| c.finding).collect();
+        assert_eq!(explained, findings(&readings, &rules));
+        assert_eq!(explain(&readings, &rules)[6].why, "disk 99 % full");
     }
 
     fn finding() -> impl Strategy<Value = Option<Finding>> {
         prop_oneof![Just(None), Just(Some(Finding::Pass)), Just(Some(Finding::Warning)), Just(Some(Finding::Critical))]
     }
 
-    fn views(findings: &[Option<Finding>]) -> Vec<CheckView> {
-        TABLE
-            .iter()
-            .zip(findings)
-            .map(|((check, weight, _), finding)| CheckView {
-                check: *check,
-                finding: *finding,
-                weight: *weight,
-                why: String::new(),
-            })
-            .collect()
-    }
-
     proptest! {
         #[test]
-        fn worsening_one_known_check_never_raises_the_score(findings in prop::collection::vec(finding(), 8), at in 0usize..8) {
-            let Some(Some(known)) = findings.get(at).copied() else { return Ok(()) };
-            let worse = match known { Finding::Pass => Finding::Warning, _ => Finding::Critical };
-            let mut after = findings.clone();
-            after[at] = Some(worse);
-            let worst = |f: &[Option<Finding>]| f.iter().flatten().max().copied();
+        fn worsening_one_known_check_never_raises_the_score(before in prop::array::uniform8(finding()), at in 0usize..8) {
+            let Some(known) = before[at] else { return Ok(()) };
+            let mut after = before;
+            after[at] = Some(match known { Finding::Pass => Finding::Warning, _ => Finding::Critical });
+            let worst = |f: &[Option<Finding>; 8]| f.iter().flatten().max().copied();
             for state in [State::Healthy, State::Degraded, State::Stuck] {
-                prop_assert!(score(&views(&after), worst(&after), state) <= score(&views(&findings), worst(&findings), state));
+                prop_assert!(score(&after, worst(&after), state) <= score(&before, worst(&before), state));
             }
         }
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{Change, Ledger};
 use crate::channel::What;
-use crate::checks;
+use crate::checks::{self, Readings};
 use crate::evidence::{Scope, WorkerKey};
-use crate::snapshot::{CheckView, Finding};
+use crate::snapshot::Finding;
 use crate::source::{Member, Ruling};
 use crate::state::{self, Facts, Pulse, Verdict};
 use crate::time::{Moment, WallTime};
@@ -20,7 +20,8 @@ const GOOD_LOOKS: u32 = 2;
 pub(super) struct Judgement {
     pub(super) facts: Facts,
     pub(super) verdict: Verdict,
-    pub(super) checks: Vec<CheckView>,
+    pub(super) readings: Readings,
+    pub(super) findings: [Option<Finding>; checks::TABLE.len()],
     /// The worst finding, those included that are unknown now and were known.
     pub(super) worst: Option<Finding>,
 }
@@ -35,17 +36,23 @@ impl Ledger {
         let around = self.around(&worker.key.fleet, now);
         let mut facts = worker.facts(around);
         let readings = worker.readings(around);
-        let checks = checks::judge(&readings, around.rules);
+        let findings = checks::findings(&readings, around.rules);
         // A check that turns unknown does not improve the status: what it found last still counts.
-        let found = |c: &CheckView| c.finding.or_else(|| worker.known.get(&c.check).copied());
-        let worst = checks.iter().filter_map(found).max();
-        let critical = checks.iter().find(|c| found(c) == Some(Finding::Critical)).map(|c| c.check);
-        facts.critical = critical.map(|check| name(check, worker));
+        let mut worst = None;
+        let mut critical = None;
+        for ((check, ..), finding) in checks::TABLE.iter().zip(findings) {
+            let found = finding.or_else(|| worker.known.get(check).copied());
+            worst = worst.max(found);
+            if found == Some(Finding::Critical) && critical.is_none() {
+                critical = Some(name(*check, worker));
+            }
+        }
+        facts.critical = critical;
         facts.warning = worst >= Some(Finding::Warning);
-        let score = checks::score(&checks, worst, State::Healthy);
-        facts.low_score = score.is_some_and(|s| s < around.rules.minimum_score);
+        facts.low_score =
+            checks::score(&findings, worst, State::Healthy).is_some_and(|s| s < around.rules.minimum_score);
         let verdict = state::decide(&facts);
-        Judgement { facts, verdict, checks, worst }
+        Judgement { facts, verdict, readings, findings, worst }
     }
 
     /// Judges whoever a look was about.
@@ -65,7 +72,11 @@ impl Ledger {
                 .map(|(k, _)| k.clone())
                 .collect(),
         };
-        self.weigh_gate(source, seen.now);
+        // A look at one worker matters to the gate when a conviction hangs on it; the others are weighed at each tick.
+        let single = matches!(scope, Scope::Worker(_));
+        if !single || keys.iter().filter_map(|k| self.workers.get(k)).any(|w| w.pending.is_some()) {
+            self.weigh_gate(source, seen.now);
+        }
         for key in keys {
             // A queue's figures say that work waits; they are no second look at a beat or an endpoint.
             let looked = (!matches!(scope, Scope::Queue(_))).then_some(started);
@@ -96,7 +107,7 @@ impl Ledger {
     fn judge(&mut self, key: &WorkerKey, now: Moment, wall: WallTime, looked: Option<Moment>) {
         let Some(worker) = self.workers.get(key) else { return };
         let judgement = self.weigh(worker, now);
-        self.remember_findings(key, &judgement.checks);
+        self.remember_findings(key, &judgement.findings);
         match judgement.verdict {
             Verdict::Left => {
                 if self.workers.get(key).is_some_and(|w| w.standing.state != State::Down) {
@@ -108,11 +119,11 @@ impl Ledger {
         }
     }
 
-    fn remember_findings(&mut self, key: &WorkerKey, checks: &[CheckView]) {
+    fn remember_findings(&mut self, key: &WorkerKey, findings: &[Option<Finding>]) {
         let Some(worker) = self.workers.get_mut(key) else { return };
-        for check in checks {
-            if let Some(finding) = check.finding {
-                worker.known.insert(check.check, finding);
+        for ((check, ..), finding) in checks::TABLE.iter().zip(findings) {
+            if let Some(finding) = finding {
+                worker.known.insert(*check, *finding);
             }
         }
     }
@@ -335,7 +346,8 @@ impl Ledger {
             detail.push_str("; they share: ");
             detail.push_str(cause);
         }
-        let gravest = judgement.checks.iter().filter(|c| c.finding >= Some(Finding::Warning)).max_by_key(|c| c.finding);
+        let checks = checks::explain(&judgement.readings, self.rules.of(&key.fleet));
+        let gravest = checks.iter().filter(|c| c.finding >= Some(Finding::Warning)).max_by_key(|c| c.finding);
         if let Some(check) = gravest {
             detail.push_str("; ");
             detail.push_str(check.check.word());

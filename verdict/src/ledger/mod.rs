@@ -228,7 +228,7 @@ impl Ledger {
             }
         }
         self.judge_after(&look.source, &look.scope, look.started, seen);
-        self.wish(look.finished);
+        self.wish_after(&look.source, &look.scope, look.finished);
     }
 
     /// Lets time pass. Called each second; a call that comes late tells that we were suspended.

@@ -44,7 +44,8 @@ impl Ledger {
         let around = self.around(&worker.key.fleet, now);
         let judgement = self.weigh(worker, now);
         let standing = &worker.standing;
-        let score = checks::score(&judgement.checks, judgement.worst, standing.state);
+        let score = checks::score(&judgement.findings, judgement.worst, standing.state);
+        let checks = checks::explain(&judgement.readings, around.rules);
         WorkerView {
             key: worker.key.clone(),
             state: standing.state,
@@ -54,7 +55,7 @@ impl Ledger {
             changes: standing.changes,
             restarts: standing.restarts,
             score: if standing.state == State::Unknown { None } else { score },
-            issues: issues(worker, &judgement.checks),
+            issues: issues(worker, &checks),
             would_change: would_change(worker, &judgement, around),
             channels: worker
                 .channels
@@ -78,7 +79,7 @@ impl Ledger {
             tasks_total: worker.tasks.get(),
             tasks_failed_total: worker.failed.get(),
             shared_cause: standing.cause.as_deref().map(String::from),
-            checks: judgement.checks,
+            checks,
         }
     }
 

@@ -44,6 +44,23 @@ impl Ledger {
         self.wished = wanted.into_iter().collect();
     }
 
+    /// The same after a look at one worker, which changes nothing for the others.
+    pub(super) fn wish_after(&mut self, source: &Arc<str>, scope: &Scope, now: Moment) {
+        let Scope::Worker(key) = scope else { return self.wish(now) };
+        if self.urgent.iter().any(|k| k != key) {
+            return self.wish(now);
+        }
+        let Some(worker) = self.workers.get(key).filter(|w| w.sights.contains_key(source)) else {
+            return self.wish(now);
+        };
+        let interval = self.wanted_for(worker, source, self.around(&key.fleet, now));
+        let at_once = self.urgent.remove(key);
+        let before = self.wished.insert((source.clone(), scope.clone()), interval);
+        if before != Some(interval) || at_once {
+            self.wishes.push(Wish::Every { source: source.clone(), scope: scope.clone(), interval, at_once });
+        }
+    }
+
     fn wanted(&self, now: Moment) -> BTreeMap<(Arc<str>, Scope), Duration> {
         let mut wanted = BTreeMap::new();
         for (name, source) in &self.sources {
