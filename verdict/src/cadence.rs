@@ -39,9 +39,13 @@ impl Cadence {
     }
 
     /// A gap between two moves was seen, while looks came each `interval`. A gap that fits what is declared, allowing
-    /// for looks that skip beats, teaches the declared value.
-    pub fn learn(&mut self, gap: Duration, interval: Duration) {
+    /// for looks that skip beats, teaches the declared value. An `aliased` gap, in which no look saw it at rest, is only
+    /// an upper bound: when it is below what was learnt, what was learnt is outdated.
+    pub fn learn(&mut self, gap: Duration, interval: Duration, aliased: bool) {
         let gap = self.declared.filter(|declared| gap <= *declared + interval).unwrap_or(gap);
+        if aliased && self.known().is_some_and(|known| gap < known) {
+            self.gaps.clear();
+        }
         if self.gaps.len() == GAPS {
             self.gaps.pop_front();
         }
@@ -103,7 +107,7 @@ mod tests {
     fn learnt(gaps: &[u64]) -> Cadence {
         let mut cadence = Cadence::default();
         for gap in gaps {
-            cadence.learn(S * u32::try_from(*gap).unwrap_or(0), S);
+            cadence.learn(S * u32::try_from(*gap).unwrap_or(0), S, false);
         }
         cadence
     }
@@ -142,7 +146,7 @@ mod tests {
         let mut cadence = learnt(&[10, 10, 10, 500]);
         assert_eq!(cadence.value(&Rules::default()), Some(10 * S));
         for _ in 0..GAPS {
-            cadence.learn(10 * S, S);
+            cadence.learn(10 * S, S, false);
         }
         assert_eq!(limits(&cadence, S), (20, 30));
     }
@@ -151,11 +155,21 @@ mod tests {
     fn a_gap_that_skipped_beats_teaches_the_declared_cadence_and_a_slower_one_itself() {
         let mut cadence = Cadence::default();
         cadence.declare(Some(S));
-        cadence.learn(2 * S, 2 * S);
+        cadence.learn(2 * S, 2 * S, true);
         assert_eq!(cadence.value(&Rules::default()), Some(S));
-        cadence.learn(30 * S, 2 * S);
-        cadence.learn(30 * S, 2 * S);
+        cadence.learn(30 * S, 2 * S, false);
+        cadence.learn(30 * S, 2 * S, false);
         assert_eq!(cadence.value(&Rules::default()), Some(30 * S));
+    }
+
+    #[test]
+    fn an_aliased_gap_below_what_was_learnt_outdates_it_and_one_above_does_not() {
+        let mut cadence = learnt(&[30; 9]);
+        cadence.learn(5 * S, 5 * S, true);
+        assert_eq!(cadence.value(&Rules::default()), Some(5 * S));
+        let mut cadence = learnt(&[2; 9]);
+        cadence.learn(5 * S, 5 * S, true);
+        assert_eq!(cadence.value(&Rules::default()), Some(2 * S));
     }
 
     #[test]

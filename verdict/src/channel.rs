@@ -109,7 +109,7 @@ impl Channel {
             failure: None,
             mark,
             resolved: false,
-            unbroken: false,
+            unbroken: true,
         }
     }
 
@@ -134,7 +134,7 @@ impl Channel {
         if let Some((gap, aliased)) = self.gap(now, stamp)
             && self.may_learn(gap, aliased)
         {
-            self.cadence.learn(gap, interval);
+            self.cadence.learn(gap, interval, aliased);
         }
         self.mark = mark;
         self.stamp = stamp.or(self.stamp);
@@ -194,8 +194,8 @@ impl Channel {
     /// rare to see it.
     fn gap(&self, now: Moment, stamp: Option<WallTime>) -> Option<(Duration, bool)> {
         let own = self.stamp.zip(stamp).and_then(|(before, after)| after.since(before)).filter(|gap| !gap.is_zero());
-        let (last, _) = self.moved?;
-        self.unbroken.then(|| (own.unwrap_or_else(|| now.since(last)), !self.resolved))
+        let gap = own.or_else(|| Some(now.since(self.moved?.0)))?;
+        self.unbroken.then_some((gap, !self.resolved))
     }
 
     /// A stamp that is new at every look says only that it moves at least that often. In a store it is still a beat, and
@@ -250,7 +250,6 @@ mod tests {
     #[test]
     fn failed_looks_add_nothing_and_their_gap_teaches_nothing() {
         let mut c = found(1);
-        assert!(look(&mut c, 2, 2 * S, 2));
         c.blinded(Failure::Timeout);
         assert!(look(&mut c, 100, 2 * S, 99));
         assert_eq!(c.cadence.value(&Rules::default()), None);

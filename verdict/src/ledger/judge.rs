@@ -49,14 +49,23 @@ impl Ledger {
         }
         facts.critical = critical;
         facts.warning = worst >= Some(Finding::Warning);
-        facts.low_score =
-            checks::score(&findings, worst, State::Healthy).is_some_and(|s| s < around.rules.minimum_score);
+        // The score is for what adds up. One warning alone is a warning, also where it is the only check that is known.
+        let wrong = findings.iter().filter(|f| **f >= Some(Finding::Warning)).count();
+        let score = checks::score(&findings, worst, State::Healthy);
+        facts.low_score = wrong > 1 && score.is_some_and(|s| s < around.rules.minimum_score);
         let verdict = state::decide(&facts);
         Judgement { facts, verdict, readings, findings, worst }
     }
 
     /// Judges whoever a look was about.
-    pub(super) fn judge_after(&mut self, source: &Arc<str>, scope: &Scope, started: Moment, seen: Seen) {
+    pub(super) fn judge_after(
+        &mut self,
+        source: &Arc<str>,
+        scope: &Scope,
+        started: Moment,
+        succeeded: bool,
+        seen: Seen,
+    ) {
         let keys: Vec<WorkerKey> = match scope {
             Scope::Worker(key) => vec![key.clone()],
             Scope::Listing => self
@@ -79,7 +88,7 @@ impl Ledger {
         }
         for key in keys {
             // A queue's figures say that work waits; they are no second look at a beat or an endpoint.
-            let looked = (!matches!(scope, Scope::Queue(_))).then_some(started);
+            let looked = (succeeded && !matches!(scope, Scope::Queue(_))).then_some(started);
             self.judge(&key, seen.now, seen.wall, looked);
         }
     }
@@ -115,7 +124,12 @@ impl Ledger {
                 }
             }
             Verdict::Is(State::Down, reason) => self.convict(key, reason, &judgement.facts, now, wall, looked),
-            Verdict::Is(state, reason) => self.acquit(key, state, reason, now, wall, looked),
+            Verdict::Is(state, reason) => {
+                let f = &judgement.facts;
+                let good =
+                    looked.is_some() && (f.beat == Pulse::Fresh || f.reach == Pulse::Fresh || f.work_without_beat > 1);
+                self.acquit(key, state, reason, now, wall, good);
+            }
         }
     }
 
@@ -164,15 +178,7 @@ impl Ledger {
         }
     }
 
-    fn acquit(
-        &mut self,
-        key: &WorkerKey,
-        state: State,
-        reason: Reason,
-        now: Moment,
-        wall: WallTime,
-        looked: Option<Moment>,
-    ) {
+    fn acquit(&mut self, key: &WorkerKey, state: State, reason: Reason, now: Moment, wall: WallTime, good: bool) {
         let held = self.is_held(key, state, now);
         let Some(worker) = self.workers.get_mut(key) else { return };
         worker.pending = None;
@@ -184,7 +190,7 @@ impl Ledger {
             if state == State::Unknown {
                 return;
             }
-            worker.good += u32::from(looked.is_some());
+            worker.good += u32::from(good);
             let replaced = worker.restarted && worker.found > worker.standing.since;
             if worker.good < GOOD_LOOKS && !replaced {
                 return;

@@ -217,6 +217,7 @@ impl Ledger {
         }
         let listed = !matches!(look.scope, Scope::Worker(_));
         let seen = Seen { now: look.finished, wall: look.received, interval: look.interval, listed };
+        let succeeded = look.outcome.is_ok();
         match look.outcome {
             Err(failure) => self.failed(&look.source, &look.scope, failure, seen),
             Ok(Report::Worker(observation)) => self.one(&look.source, &observation, seen),
@@ -227,7 +228,7 @@ impl Ledger {
                 }
             }
         }
-        self.judge_after(&look.source, &look.scope, look.started, seen);
+        self.judge_after(&look.source, &look.scope, look.started, succeeded, seen);
         self.wish_after(&look.source, &look.scope, look.finished);
     }
 

@@ -1,0 +1,499 @@
+//! The nights of the verdict in a simulated world, each with time as an argument. On real parts: `tests/real`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod world;
+
+use verdict::rules::Rules;
+use verdict::words::{Failure, Reason, State, TaskType};
+use world::{Process, Web, World};
+
+fn three(beats_each: f64) -> World {
+    let mut world = World::new();
+    for (n, host) in ["a", "b", "c"].into_iter().enumerate() {
+        let pid = u32::try_from(n).unwrap() + 10;
+        world
+            .temporal
+            .processes
+            .push(Process { beats_each, ..Process::new(host, pid, -200.0 - f64::from(pid) * 0.37) });
+    }
+    world
+}
+
+#[test]
+fn killed_and_not_restarted_it_is_down_within_ten_seconds_and_stays_through_its_tombstone() {
+    let mut world = three(1.0);
+    world.run(30.0);
+    assert_eq!(world.state("a/orders"), Some(State::Healthy), "{:#?}", world.changes);
+    world.temporal.processes[0].still = Some(30.0);
+    world.run(200.0);
+    let at = world.when("a/orders", State::Down, 30.0).expect("it is found dead");
+    assert!(at - 30.0 <= 10.0, "{at}");
+    assert_eq!(world.worker("a/orders").unwrap().reason, Reason::Stale);
+    world.run(at + 890.0 - world.now);
+    assert_eq!(
+        world.state("a/orders"),
+        Some(State::Down),
+        "its record left the registry long ago, its tombstone stands"
+    );
+    world.run(20.0);
+    assert_eq!(world.state("a/orders"), None);
+    for other in ["b/orders", "c/orders"] {
+        assert_eq!(world.state(other), Some(State::Healthy));
+        assert!(!world.was_ever(other, State::Down) && !world.was_ever(other, State::Degraded));
+    }
+}
+
+#[test]
+fn killed_and_restarted_at_once_it_is_one_worker_with_one_restart_and_no_down() {
+    for beats_each in [1.0, 60.0] {
+        let mut world = three(beats_each);
+        world.run(150.0);
+        world.temporal.processes[0].still = Some(150.2);
+        world.temporal.processes.push(Process { beats_each, ..Process::new("a", 99, 150.6) });
+        world.run(900.0);
+        assert_eq!(world.workers().len(), 3, "{:#?}", world.workers().iter().map(|w| &w.key).collect::<Vec<_>>());
+        let worker = world.worker("a/orders").unwrap();
+        assert_eq!((worker.state, worker.restarts), (State::Healthy, 1), "{beats_each} {:#?}", world.changes);
+        assert_eq!(world.ever(State::Down), Vec::<String>::new());
+        assert_eq!(worker.info.pid.as_deref(), Some("99"));
+    }
+}
+
+#[test]
+fn two_on_one_host_are_two_workers_and_each_death_is_seen() {
+    let mut world = World::new();
+    world.temporal.processes.push(Process::new("a", 10, -100.0));
+    world.run(20.0);
+    world.temporal.processes.push(Process::new("a", 11, 20.3));
+    world.run(30.0);
+    assert_eq!(world.workers().len(), 2, "{:#?}", world.changes);
+    assert_eq!(world.worker("a/orders").unwrap().restarts, 0);
+    world.temporal.processes[0].still = Some(50.0);
+    world.run(20.0);
+    assert_eq!(world.state("a/orders"), Some(State::Down));
+    assert_eq!(world.state("a/orders~2"), Some(State::Healthy));
+}
+
+#[test]
+fn a_fleet_of_one_is_judged_like_any_other() {
+    let mut world = World::new();
+    world.temporal.processes.push(Process::new("only", 1, -100.0));
+    world.run(20.0);
+    world.temporal.processes[0].still = Some(20.0);
+    world.run(10.0);
+    assert_eq!(world.state("only/orders"), Some(State::Down));
+}
+
+#[test]
+fn stopped_by_a_signal_it_is_down_and_continued_it_is_healthy() {
+    let mut world = three(1.0);
+    world.run(30.0);
+    world.temporal.processes[1].still = Some(30.0);
+    world.run(30.0);
+    assert_eq!(world.state("b/orders"), Some(State::Down));
+    world.temporal.processes[1].woke = Some(60.0);
+    world.run(10.0);
+    let worker = world.worker("b/orders").unwrap();
+    assert_eq!((worker.state, worker.restarts), (State::Healthy, 0));
+}
+
+#[test]
+fn a_clean_stop_drains_and_leaves_and_is_never_down() {
+    for beats_each in [1.0, 60.0] {
+        let mut world = three(beats_each);
+        world.run(150.0);
+        world.temporal.processes[2].goodbye = Some(150.0);
+        world.run(40.0);
+        let drained = world.was_ever("c/orders", State::Draining);
+        world.run(600.0);
+        assert!(drained);
+        assert_eq!(world.state("c/orders"), None, "{:#?}", world.changes);
+        assert_eq!(world.ever(State::Down), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_stock_sdk_and_a_restart_of_ours_give_no_warning() {
+    let mut world = World::new();
+    for n in 0..20 {
+        world
+            .temporal
+            .processes
+            .push(Process { beats_each: 60.0, ..Process::new(&format!("h{n}"), n, -1000.0 - f64::from(n) * 7.7) });
+    }
+    world.run(600.0);
+    for state in [State::Down, State::Degraded, State::Stuck] {
+        assert_eq!(world.ever(state), Vec::<String>::new());
+    }
+    assert!(
+        world.workers().iter().all(|w| w.state == State::Healthy && w.reason == Reason::Ok),
+        "{:#?}",
+        world.workers()
+    );
+}
+
+#[test]
+fn the_registry_empties_and_nobody_is_down_and_who_was_down_stays_down() {
+    for (beats_each, fleet) in [(1.0, 1), (1.0, 3), (60.0, 3), (60.0, 1)] {
+        let mut world = World::new();
+        for n in 0..fleet {
+            let host = format!("h{n}");
+            world
+                .temporal
+                .processes
+                .push(Process { beats_each, ..Process::new(&host, n, -1000.0 - f64::from(n) * 7.7) });
+        }
+        world.temporal.processes.push(Process { beats_each, ..Process::new("dead", 99, -1000.0) });
+        world.run(200.0);
+        world.temporal.processes.last_mut().unwrap().still = Some(200.0);
+        world.run(250.0);
+        assert_eq!(world.state("dead/orders"), Some(State::Down), "{:#?}", world.changes);
+        // The server restarts within a look, and each worker needs a while to find it again.
+        world.temporal.memory_from = world.now + 8.0;
+        world.run(200.0);
+        assert_eq!(world.state("dead/orders"), Some(State::Down));
+        let others: Vec<_> = world.ever(State::Down).into_iter().filter(|c| !c.contains("dead/")).collect();
+        assert_eq!(others, Vec::<String>::new(), "{beats_each} {fleet}");
+        assert!(world.workers().iter().filter(|w| &*w.key.worker != "dead/orders").all(|w| w.state == State::Healthy));
+    }
+}
+
+#[test]
+fn the_server_is_away_for_ten_minutes_workers_are_unknown_and_nobody_is_down() {
+    let mut world = three(1.0);
+    world.run(30.0);
+    world.temporal.processes[0].still = Some(30.0);
+    world.run(20.0);
+    assert_eq!(world.state("a/orders"), Some(State::Down));
+    world.temporal.failing = Some(Failure::Refused);
+    world.run(600.0);
+    assert_eq!(world.state("a/orders"), Some(State::Down), "down stands: {:#?}", world.history("a/orders"));
+    for other in ["b/orders", "c/orders"] {
+        assert_eq!(world.state(other), Some(State::Unknown));
+        assert_eq!(world.worker(other).unwrap().reason, Reason::SourceFailed);
+    }
+    world.temporal.failing = None;
+    world.temporal.memory_from = world.now + 5.0;
+    world.run(120.0);
+    for other in ["b/orders", "c/orders"] {
+        assert_eq!(world.state(other), Some(State::Healthy));
+        assert!(!world.was_ever(other, State::Down));
+    }
+    assert_eq!(world.state("a/orders"), Some(State::Down));
+}
+
+#[test]
+fn one_failed_look_changes_nothing() {
+    let mut world = three(60.0);
+    world.run(300.0);
+    let before = world.changes.len();
+    world.temporal.failing = Some(Failure::Timeout);
+    world.run(25.0);
+    world.temporal.failing = None;
+    world.run(100.0);
+    assert_eq!(world.changes.len(), before, "{:#?}", &world.changes[before..]);
+}
+
+#[test]
+fn throttled_looks_add_to_no_silence() {
+    let mut world = three(1.0);
+    world.run(30.0);
+    let before = world.changes.len();
+    world.temporal.failing = Some(Failure::Throttled);
+    world.run(5.0);
+    world.temporal.failing = None;
+    world.run(60.0);
+    assert_eq!(world.changes.len(), before, "{:#?}", &world.changes[before..]);
+    assert!(world.snapshot().sources.iter().all(|s| s.up != Some(false)));
+}
+
+#[test]
+fn busy_for_hours_or_idle_for_days_it_is_healthy() {
+    let mut world = three(60.0);
+    for p in &mut world.temporal.processes {
+        p.slots = 2;
+        p.used = 2;
+    }
+    world.temporal.backlog.insert(TaskType::Activity, (500, 0.0));
+    world.run(5.0 * 3600.0);
+    assert_eq!(world.ever(State::Stuck), Vec::<String>::new());
+    assert_eq!(world.ever(State::Down), Vec::<String>::new());
+    assert!(world.workers().iter().all(|w| w.state == State::Healthy), "{:#?}", world.changes);
+}
+
+#[test]
+fn full_for_longer_than_its_longest_task_it_is_saturated() {
+    let mut world = World::with(Rules { longest_task: world::seconds(600.0), ..Rules::default() }, 0.5, 1.0);
+    world.temporal.processes.push(Process { slots: 2, used: 2, ..Process::new("a", 1, -10.0) });
+    world.run(500.0);
+    assert_eq!(world.state("a/orders"), Some(State::Healthy));
+    world.run(200.0);
+    let worker = world.worker("a/orders").unwrap();
+    assert_eq!((worker.state, worker.reason), (State::Degraded, Reason::Saturated));
+}
+
+#[test]
+fn a_blocked_event_loop_while_workflows_wait_is_stuck_within_three_minutes_and_heals() {
+    let mut world = three(1.0);
+    world.run(100.0);
+    world.temporal.processes[0].blocked = Some((100.0, 400.0));
+    world.temporal.backlog.insert(TaskType::Workflow, (60, 100.0));
+    world.run(180.0);
+    let worker = world.worker("a/orders").unwrap();
+    assert_eq!((worker.state, worker.reason), (State::Stuck, Reason::TasksNotProcessed), "{:#?}", world.changes);
+    assert!(worker.score.unwrap() <= 0.4);
+    assert_eq!(world.state("b/orders"), Some(State::Healthy));
+    world.run(130.0);
+    world.temporal.backlog.clear();
+    world.run(60.0);
+    assert_eq!(world.state("a/orders"), Some(State::Healthy));
+}
+
+#[test]
+fn a_worker_whose_heartbeats_are_off_is_known_by_its_polls_and_never_down() {
+    let mut world = World::new();
+    world.temporal.processes.push(Process::new("listed", 1, -100.0));
+    world.temporal.processes.push(Process { no_heartbeats: true, ..Process::new("silent", 2, -100.0) });
+    world.run(200.0);
+    assert_eq!(world.state("silent/orders"), Some(State::Healthy), "{:#?}", world.changes);
+    world.temporal.processes[1].still = Some(200.0);
+    world.run(600.0);
+    let worker = world.worker("silent/orders").unwrap();
+    assert_eq!((worker.state, worker.reason), (State::Unknown, Reason::FullOrGone));
+    assert!(!world.was_ever("silent/orders", State::Down));
+}
+
+#[test]
+fn a_record_that_was_dead_long_before_we_came_is_a_leftover() {
+    let mut world = three(1.0);
+    world.redis.insert("old".into(), (-3600.0, None));
+    world.run(60.0);
+    assert_eq!(world.state("old"), None);
+    assert_eq!(world.snapshot().leftover_records, 1);
+    world.redis.insert("old".into(), (60.0, None));
+    world.run(10.0);
+    assert!(world.state("old").is_some(), "it comes back when it changes");
+}
+
+#[test]
+fn a_redis_key_that_expires_is_silent_and_one_that_is_deleted_has_left() {
+    let mut world = World::new();
+    world.run_beating(60.0, 2.0, &["w1", "w2"], Some(10.0));
+    assert_eq!(world.state("w1"), Some(State::Healthy), "{:#?}", world.changes);
+    // w1 dies: its key expires. w2 says goodbye: its key is deleted.
+    world.redis.remove("w2");
+    world.run(60.0);
+    assert_eq!(world.state("w1"), Some(State::Down));
+    assert_eq!(world.state("w2"), None, "{:#?}", world.history("w2"));
+    assert!(!world.was_ever("w2", State::Down));
+}
+
+#[test]
+fn redis_dies_and_comes_back_empty_and_nobody_is_down() {
+    for reset in [true, false] {
+        let mut world = World::new();
+        world.redis.insert("dead".into(), (0.0, None));
+        world.run_beating(5.0, 2.0, &["w1", "w2", "w3", "dead"], None);
+        world.run_beating(90.0, 2.0, &["w1", "w2", "w3"], None);
+        assert_eq!(world.state("dead"), Some(State::Down), "{:#?}", world.history("dead"));
+        world.redis_failing = Some(Failure::Refused);
+        world.run(120.0);
+        assert_eq!(world.state("w1"), Some(State::Unknown));
+        world.redis_failing = None;
+        world.redis.clear();
+        world.redis_reset = reset;
+        world.run(15.0);
+        world.run_beating(120.0, 2.0, &["w1", "w2", "w3"], None);
+        let others: Vec<_> = world.ever(State::Down).into_iter().filter(|c| !c.contains("dead")).collect();
+        assert_eq!(others, Vec::<String>::new());
+        assert_eq!(world.state("dead"), Some(State::Down));
+        assert_eq!(world.state("w1"), Some(State::Healthy));
+    }
+}
+
+fn web(n: usize, web: &Web) -> World {
+    let mut world = World::new();
+    for i in 0..n {
+        world.web.insert(format!("w{i:02}"), web.clone());
+    }
+    world.discover();
+    world
+}
+
+#[test]
+fn an_endpoint_that_answers_is_healthy_and_one_that_hangs_is_down_with_timeout() {
+    let mut world = web(5, &Web::Ok);
+    world.run(30.0);
+    assert!(world.workers().iter().all(|w| w.state == State::Healthy));
+    world.web.insert("w01".into(), Web::Timeout);
+    world.run(40.0);
+    let worker = world.worker("w01").unwrap();
+    assert_eq!((worker.state, worker.reason), (State::Down, Reason::Timeout));
+    assert!(
+        world.workers().iter().filter(|w| &*w.key.worker != "w01").all(|w| w.state == State::Healthy && w.changes == 0)
+    );
+    world.web.insert("w01".into(), Web::Ok);
+    world.run(20.0);
+    assert_eq!(world.state("w01"), Some(State::Healthy));
+}
+
+#[test]
+fn two_misses_are_not_three() {
+    let mut world = web(1, &Web::Ok);
+    world.run(30.0);
+    world.web.insert("w00".into(), Web::Timeout);
+    world.run(9.0);
+    assert_ne!(world.state("w00"), Some(State::Down));
+    world.web.insert("w00".into(), Web::Ok);
+    world.run(60.0);
+    assert!(!world.was_ever("w00", State::Down));
+}
+
+#[test]
+fn what_an_answer_says_of_its_loop_counts_whatever_its_code() {
+    let mut world = web(3, &Web::Beating);
+    world.web.insert("w01".into(), Web::NeverBeat);
+    world.run(50.0);
+    assert_eq!(world.state("w01"), Some(State::Starting), "inside its start grace");
+    world.web.insert("w02".into(), Web::Frozen(50.0));
+    world.run(200.0);
+    let reasons = |name: &str| world.worker(name).map(|w| (w.state, w.reason)).unwrap();
+    assert_eq!(reasons("w00"), (State::Healthy, Reason::Ok));
+    assert_eq!(reasons("w01"), (State::Down, Reason::NeverBeat));
+    assert_eq!(reasons("w02"), (State::Down, Reason::LoopDead));
+}
+
+#[test]
+fn a_stamp_that_was_frozen_when_we_came_is_a_dead_loop_too() {
+    let mut world = web(1, &Web::Frozen(-100.0));
+    world.run(300.0);
+    assert_eq!(world.worker("w00").map(|w| (w.state, w.reason)), Some((State::Down, Reason::LoopDead)));
+}
+
+#[test]
+fn an_unhealthy_answer_is_degraded_and_a_refused_token_is_ours() {
+    let mut world = web(4, &Web::Ok);
+    world.run(70.0);
+    world.web.insert("w00".into(), Web::Down);
+    for n in 1..4 {
+        world.web.insert(format!("w{n:02}"), Web::Unauthorized);
+    }
+    world.run(300.0);
+    let reasons = |name: &str| world.worker(name).map(|w| (w.state, w.reason)).unwrap();
+    assert_eq!(reasons("w00"), (State::Degraded, Reason::Unhealthy));
+    assert_eq!(reasons("w01"), (State::Unknown, Reason::Misconfigured));
+    assert_eq!(world.ever(State::Down), Vec::<String>::new());
+    let source = world.snapshot().sources.into_iter().find(|s| &*s.source == "web").unwrap();
+    assert_eq!(source.failure, Some(Failure::Unauthenticated));
+}
+
+#[test]
+fn cut_off_from_all_workers_we_say_so_once_and_convict_nobody() {
+    let mut world = web(20, &Web::Ok);
+    world.run(60.0);
+    for answer in world.web.values_mut() {
+        *answer = Web::Timeout;
+    }
+    world.run(300.0);
+    assert_eq!(world.ever(State::Down), Vec::<String>::new());
+    assert_eq!(world.ever(State::Degraded), Vec::<String>::new());
+    assert!(
+        world.workers().iter().all(|w| w.state == State::Unknown && w.reason == Reason::SourceSilent),
+        "{:#?}",
+        world.changes
+    );
+    let source = world.snapshot().sources.into_iter().find(|s| &*s.source == "web").unwrap();
+    assert!(!source.trusted);
+    for answer in world.web.values_mut() {
+        *answer = Web::Ok;
+    }
+    world.run(60.0);
+    assert!(world.workers().iter().all(|w| w.state == State::Healthy));
+}
+
+#[test]
+fn cut_off_from_the_start_we_convict_nobody_either() {
+    let mut world = web(20, &Web::Timeout);
+    world.run(400.0);
+    assert_eq!(world.ever(State::Down), Vec::<String>::new());
+}
+
+#[test]
+fn all_of_them_really_killed_they_are_down_together_with_one_cause() {
+    let mut world = web(20, &Web::Ok);
+    world.run(60.0);
+    for answer in world.web.values_mut() {
+        *answer = Web::Refused;
+    }
+    world.run(60.0);
+    let workers = world.workers();
+    assert!(
+        workers.iter().all(|w| (w.state, w.reason) == (State::Down, Reason::CorrelatedLoss)),
+        "{:#?}",
+        world.changes
+    );
+    let causes: std::collections::BTreeSet<_> = workers.iter().map(|w| w.shared_cause.clone()).collect();
+    assert_eq!(causes.len(), 1, "{causes:?}");
+}
+
+#[test]
+fn two_hundred_of_two_hundred_die_and_the_server_lives() {
+    for beats_each in [1.0, 60.0] {
+        let mut world = World::with(Rules::default(), 0.5, 1.0);
+        for n in 0..200 {
+            world
+                .temporal
+                .processes
+                .push(Process { beats_each, ..Process::new(&format!("h{n}"), n, -1000.0 - f64::from(n) * 0.31) });
+        }
+        world.run(200.0);
+        for p in &mut world.temporal.processes {
+            p.still = Some(200.0);
+        }
+        let limit = if beats_each > 1.0 { 2.0 * 180.0 } else { 90.0 };
+        world.run(limit);
+        let down =
+            world.workers().iter().filter(|w| (w.state, w.reason) == (State::Down, Reason::CorrelatedLoss)).count();
+        assert_eq!(down, 200, "{beats_each}");
+    }
+}
+
+#[test]
+fn our_own_suspension_is_held_against_nobody() {
+    let mut world = three(1.0);
+    for n in 0..5 {
+        world.web.insert(format!("w{n}"), Web::Beating);
+    }
+    world.discover();
+    world.run_beating(60.0, 2.0, &["r1", "r2"], Some(10.0));
+    let before = world.changes.len();
+    world.suspended(120.0);
+    world.run_beating(60.0, 2.0, &["r1", "r2"], Some(10.0));
+    assert_eq!(world.changes.len(), before, "{:#?}", &world.changes[before..]);
+    assert_eq!(world.snapshot().late_ticks, 1);
+}
+
+#[test]
+fn a_worker_with_a_counter_that_stands_while_work_waits_is_stuck() {
+    let mut world = web(2, &Web::Ok);
+    world.web.insert("w01".into(), Web::Zombie);
+    world.run(150.0);
+    assert_eq!(world.worker("w01").map(|w| (w.state, w.reason)), Some((State::Stuck, Reason::NoProgress)));
+    assert_eq!(world.state("w00"), Some(State::Healthy));
+}
+
+#[test]
+fn a_target_that_leaves_its_list_leaves_in_silence_even_when_it_was_down() {
+    let mut world = web(3, &Web::Ok);
+    world.run(30.0);
+    world.web.insert("w01".into(), Web::Refused);
+    world.run(60.0);
+    assert_eq!(world.state("w01"), Some(State::Down));
+    world.run(3000.0);
+    assert_eq!(world.state("w01"), Some(State::Down), "its owner still names it");
+    world.web.remove("w01");
+    world.web.remove("w02");
+    world.discover();
+    world.run(10.0);
+    assert_eq!(world.workers().len(), 1);
+}

@@ -1,0 +1,531 @@
+//! A small world with time as an argument: workers with lives, the sources that show them, and a schedule that obeys the
+//! ledger's wishes. It is a simulation, used for what takes a week or a thousand workers; the same nights run on real parts
+//! in `tests/real`.
+#![allow(dead_code, unreachable_pub, clippy::panic, reason = "shared by test binaries, each of which uses its part")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use verdict::evidence::{
+    Beat, Listing, Look, Mark, Observation, Poller, QueueKey, QueueReport, Reach, Report, Said, Scope, Slot,
+    TypeReport, WorkerKey,
+};
+use verdict::ledger::{Change, Ledger, Wish};
+use verdict::rules::{Rulebook, Rules, SourceRules};
+use verdict::snapshot::{Snapshot, WorkerView};
+use verdict::time::{Moment, WallTime};
+use verdict::words::{Failure, SourceKind, State, TaskType};
+
+/// The wall clock at the start of the world.
+const EPOCH: i64 = 1_800_000_000;
+
+pub fn seconds(s: f64) -> Duration {
+    Duration::from_secs_f64(s)
+}
+
+/// One incarnation of a Temporal worker.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub host: String,
+    pub pid: u32,
+    pub queue: String,
+    pub start: f64,
+    pub beats_each: f64,
+    /// From here on it does nothing (killed, or stopped by a signal).
+    pub still: Option<f64>,
+    /// It woke again (SIGCONT).
+    pub woke: Option<f64>,
+    /// It said goodbye.
+    pub goodbye: Option<f64>,
+    /// Its record is known to the registry from here on (after the registry was lost).
+    pub used: u64,
+    pub slots: u64,
+    /// Its workflow loop is blocked between these.
+    pub blocked: Option<(f64, f64)>,
+    /// Share of a beat interval by which beats jitter.
+    pub jitter: f64,
+    /// Its SDK sends no heartbeats.
+    pub no_heartbeats: bool,
+}
+
+impl Process {
+    pub fn new(host: &str, pid: u32, start: f64) -> Self {
+        Self {
+            host: host.into(),
+            pid,
+            queue: "orders".into(),
+            start,
+            beats_each: 1.0,
+            still: None,
+            woke: None,
+            goodbye: None,
+            used: 0,
+            slots: 100,
+            blocked: None,
+            jitter: 0.1,
+            no_heartbeats: false,
+        }
+    }
+
+    pub fn identity(&self) -> String {
+        format!("{}@{}", self.pid, self.host)
+    }
+
+    fn key(&self) -> String {
+        format!("{}-{}", self.identity(), self.start)
+    }
+
+    /// The last time up to `t` at which it was awake.
+    fn awake(&self, t: f64) -> f64 {
+        let end = self.goodbye.unwrap_or(f64::MAX).min(t);
+        match (self.still, self.woke) {
+            (Some(_), Some(woke)) if t >= woke => end,
+            (Some(still), _) => end.min(still),
+            _ => end,
+        }
+    }
+
+    fn asleep_at(&self, t: f64) -> bool {
+        self.still.is_some_and(|s| t > s) && self.woke.is_none_or(|w| t < w)
+    }
+
+    /// The last beat up to `t`: (number, stamp).
+    fn last_beat(&self, t: f64) -> Option<(u64, f64)> {
+        let awake = self.awake(t);
+        if awake < self.start {
+            return None;
+        }
+        let n = ((awake - self.start) / self.beats_each).floor();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small test figures")]
+        let n = n as u64;
+        let hash =
+            (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(self.pid).wrapping_mul(0xff51_afd7_ed55_8ccd)) >> 40;
+        #[expect(clippy::cast_precision_loss, reason = "small test figures")]
+        let (n_f, jitter) = (n as f64, (hash as f64 / f64::from(1 << 24)) * self.jitter * self.beats_each);
+        let stamp = self.start + n_f * self.beats_each + if n == 0 { 0.0 } else { jitter };
+        let stamp = if stamp > awake { stamp - self.beats_each } else { stamp };
+        Some((n, stamp.max(self.start)))
+    }
+}
+
+/// What an HTTP worker answers.
+#[derive(Clone, Debug)]
+pub enum Web {
+    Ok,
+    Down,
+    Refused,
+    Timeout,
+    Unauthorized,
+    /// `alive: false`, and a stamp that was never set.
+    NeverBeat,
+    /// 200, with the stamp of this second.
+    Frozen(f64),
+    /// 200, with a stamp of each second.
+    Beating,
+    /// Work waits for it, and its counter stands still.
+    Zombie,
+}
+
+#[derive(Default)]
+pub struct Temporal {
+    pub processes: Vec<Process>,
+    /// Looks fail with this.
+    pub failing: Option<Failure>,
+    /// The registry knows only beats after this.
+    pub memory_from: f64,
+    pub backlog: BTreeMap<TaskType, (u64, f64)>,
+    pub heartbeats_off: bool,
+}
+
+pub struct World {
+    pub ledger: Ledger,
+    pub now: f64,
+    pub temporal: Temporal,
+    pub web: BTreeMap<String, Web>,
+    /// id → (stamp of its last beat, when it expires). `None`: looks fail.
+    pub redis: BTreeMap<String, (f64, Option<f64>)>,
+    pub redis_failing: Option<Failure>,
+    pub redis_reset: bool,
+    pub changes: Vec<(f64, Change)>,
+    plan: HashMap<(Arc<str>, Scope), (Duration, f64)>,
+    step: f64,
+    ticked: f64,
+    tick_each: f64,
+    pub looks: u64,
+}
+
+pub fn rulebook(rules: Rules) -> Rulebook {
+    let source = |name: &str, kind| SourceRules {
+        name: Arc::from(name),
+        kind,
+        namespace: Arc::from(if kind == SourceKind::Temporal { "default" } else { "" }),
+        minimum_interval: Duration::from_secs(2),
+        maximum_interval: Duration::from_secs(if kind == SourceKind::Http { 5 } else { 30 }),
+        watch: Vec::new(),
+    };
+    Rulebook {
+        default: rules,
+        fleets: HashMap::new(),
+        sources: vec![
+            source("temporal", SourceKind::Temporal),
+            source("web", SourceKind::Http),
+            source("redis", SourceKind::Redis),
+        ],
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Rules::default(), 0.25, 1.0)
+    }
+
+    pub fn with(rules: Rules, step: f64, tick_each: f64) -> Self {
+        Self {
+            ledger: Ledger::new(Arc::new(rulebook(rules)), Moment::START),
+            now: 0.0,
+            temporal: Temporal::default(),
+            web: BTreeMap::new(),
+            redis: BTreeMap::new(),
+            redis_failing: None,
+            redis_reset: false,
+            changes: Vec::new(),
+            plan: HashMap::new(),
+            step,
+            ticked: 0.0,
+            tick_each,
+            looks: 0,
+        }
+    }
+
+    pub fn moment(&self) -> Moment {
+        Moment::after_start(seconds(self.now))
+    }
+
+    fn wall_at(t: f64) -> WallTime {
+        #[expect(clippy::cast_possible_truncation, reason = "small test figures")]
+        WallTime::from_micros(EPOCH * 1_000_000 + (t * 1e6) as i64)
+    }
+
+    pub fn wall(&self) -> WallTime {
+        Self::wall_at(self.now)
+    }
+
+    pub fn discover(&mut self) {
+        let keys: Vec<_> = self.web.keys().map(|id| WorkerKey::new("web", id.as_str())).collect();
+        let (now, wall) = (self.moment(), self.wall());
+        self.ledger.discovered("web", &keys, now, wall);
+    }
+
+    /// Lets the world go on for `for_seconds`.
+    pub fn run(&mut self, for_seconds: f64) {
+        let end = self.now + for_seconds;
+        while self.now < end {
+            self.now += self.step;
+            self.obey();
+            let now = self.now;
+            let mut due: Vec<_> = self.plan.iter().filter(|(_, (_, at))| *at <= now).map(|(k, _)| k.clone()).collect();
+            due.sort();
+            for key in due {
+                self.look(&key);
+            }
+            if self.now - self.ticked >= self.tick_each {
+                self.ticked = self.now;
+                let (now, wall) = (self.moment(), self.wall());
+                self.ledger.tick(now, wall);
+            }
+            let now = self.now;
+            self.changes.extend(self.ledger.take_changes().into_iter().map(|c| (now, c)));
+        }
+    }
+
+    /// We do nothing at all for a while: our own process is stopped.
+    pub fn suspended(&mut self, for_seconds: f64) {
+        self.now += for_seconds;
+    }
+
+    fn obey(&mut self) {
+        let now = self.now;
+        for wish in self.ledger.take_wishes() {
+            match wish {
+                Wish::Every { source, scope, interval, at_once } => {
+                    let spread =
+                        if self.plan.contains_key(&(source.clone(), scope.clone())) { None } else { Some(0.3) };
+                    let entry = self.plan.entry((source, scope)).or_insert((interval, now));
+                    let last = entry.1 - entry.0.as_secs_f64();
+                    entry.0 = interval;
+                    entry.1 = if at_once {
+                        now
+                    } else {
+                        spread.map_or_else(|| (last + interval.as_secs_f64()).max(now), |s| now + s)
+                    };
+                }
+                Wish::Never { source, scope } => {
+                    self.plan.remove(&(source, scope));
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, key: &(Arc<str>, Scope)) {
+        let Some((interval, _)) = self.plan.get(key).copied() else { return };
+        self.looks += 1;
+        let outcome = match (&*key.0, &key.1) {
+            ("temporal", Scope::Listing) => self.list_temporal(),
+            ("temporal", Scope::Queue(queue)) => self.describe(queue),
+            ("web", Scope::Worker(worker)) => self.ask(worker),
+            ("redis", Scope::Listing) => self.scan(),
+            other => panic!("nobody should look at {other:?}"),
+        };
+        let now = self.moment();
+        if let Some(entry) = self.plan.get_mut(key) {
+            entry.1 = self.now + interval.as_secs_f64();
+        }
+        let look = Look {
+            source: key.0.clone(),
+            scope: key.1.clone(),
+            started: now,
+            finished: now,
+            received: self.wall(),
+            interval,
+            outcome,
+        };
+        self.ledger.observe(look);
+        self.redis_reset = false;
+        self.obey();
+    }
+
+    fn list_temporal(&self) -> Result<Report, Failure> {
+        if let Some(failure) = self.temporal.failing {
+            return Err(failure);
+        }
+        let now = self.now;
+        let records = self
+            .temporal
+            .processes
+            .iter()
+            .filter(|p| !p.no_heartbeats)
+            .filter_map(|p| {
+                let (n, stamp) = p.last_beat(now)?;
+                let kept = now - stamp < 330.0 && stamp >= self.temporal.memory_from;
+                kept.then(|| self.heartbeat(p, n, stamp))
+            })
+            .collect();
+        Ok(Report::Listing(Listing {
+            records,
+            retention: Some(Duration::from_secs(300)),
+            reset: false,
+            heartbeats: !self.temporal.heartbeats_off,
+            unreadable: Vec::new(),
+        }))
+    }
+
+    fn heartbeat(&self, p: &Process, n: u64, stamp: f64) -> Observation {
+        let slot = Slot {
+            key: WorkerKey::new(format!("default/{}", p.queue), format!("{}/{}", p.host, p.queue)),
+            exclusive: false,
+        };
+        let mut o = Observation::new(p.key(), slot);
+        o.identity = Some(p.identity().into());
+        let stamped = Self::wall_at(stamp);
+        o.beat = Some(Beat {
+            mark: Some(Mark::stamp(stamped)),
+            stamp: Some(stamped),
+            declared: Some(seconds(p.beats_each)),
+            own_answer: false,
+            on_trial: false,
+        });
+        o.says.goodbye = p.goodbye.is_some_and(|at| self.now >= at);
+        let blocked = p.blocked.filter(|(from, _)| stamp >= *from);
+        let loop_at = blocked.filter(|(_, to)| stamp < *to).map_or(stamp, |(from, _)| from);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small test figures")]
+        let report = |task_type, used: u64, available: u64, at: f64| TypeReport {
+            task_type,
+            used: Some(used),
+            available: Some(available),
+            processed: Some((at - p.start).max(0.0) as u64 / 10),
+            failed: Some(0),
+            pollers: Some(if available > 0 { 5 } else { 0 }),
+            last_poll: Some(Self::wall_at(p.start + ((at - p.start) / 10.0).floor() * 10.0)),
+            stamps_empty_polls: true,
+        };
+        let is_blocked = blocked.is_some_and(|(_, to)| stamp < to);
+        o.types = vec![
+            if is_blocked {
+                report(TaskType::Workflow, 100, 0, loop_at)
+            } else {
+                report(TaskType::Workflow, 0, 100, loop_at)
+            },
+            report(TaskType::Activity, p.used, p.slots - p.used, if p.used == p.slots { p.start } else { stamp }),
+        ];
+        o.info.host = Some(p.host.clone().into());
+        o.info.pid = Some(p.pid.to_string().into());
+        o.info.instance = Some(p.key().into());
+        o.info.sdk_name = Some("temporal-python".into());
+        o.info.start_time = Some(Self::wall_at(p.start));
+        o.task_queues = vec![p.queue.as_str().into()];
+        let _ = n;
+        o
+    }
+
+    fn describe(&self, key: &QueueKey) -> Result<Report, Failure> {
+        if let Some(failure) = self.temporal.failing {
+            return Err(failure);
+        }
+        let now = self.now;
+        let pollers = self
+            .temporal
+            .processes
+            .iter()
+            .filter(|p| *p.queue == *key.task_queue && p.start <= now)
+            .filter_map(|p| {
+                let awake = p.awake(now);
+                let full = key.task_type == TaskType::Activity && p.used == p.slots;
+                let blocked =
+                    p.blocked.filter(|(from, to)| key.task_type == TaskType::Workflow && awake >= *from && awake < *to);
+                let at = if full { p.start } else { blocked.map_or(awake, |(from, _)| from) };
+                let access = p.start + ((at - p.start) / 60.0).floor() * 60.0;
+                (now - access < 300.0).then(|| Poller {
+                    identity: p.identity().into(),
+                    last_access: Some(Self::wall_at(access)),
+                    slot: Slot {
+                        key: WorkerKey::new(format!("default/{}", p.queue), format!("{}/{}", p.host, p.queue)),
+                        exclusive: false,
+                    },
+                    build_id: None,
+                })
+            })
+            .collect();
+        let (backlog, since) = self.temporal.backlog.get(&key.task_type).copied().unwrap_or((0, now));
+        Ok(Report::Queue(QueueReport {
+            backlog: Some(backlog),
+            backlog_age: Some(seconds(if backlog > 0 { now - since } else { 0.0 })),
+            add_rate: Some(0.0),
+            dispatch_rate: Some(0.0),
+            rate_limited: Some(false),
+            pollers,
+            serving_builds: Vec::new(),
+        }))
+    }
+
+    fn ask(&self, key: &WorkerKey) -> Result<Report, Failure> {
+        let mut o = Observation::new(key.worker.clone(), Slot { key: key.clone(), exclusive: true });
+        let answered = Reach::Answered { took: Duration::from_millis(5), deadline: Duration::from_secs(5) };
+        let beat = |stamp: f64| {
+            Some(Beat {
+                mark: Some(Mark::stamp(Self::wall_at(stamp))),
+                stamp: Some(Self::wall_at(stamp)),
+                declared: None,
+                own_answer: true,
+                on_trial: false,
+            })
+        };
+        o.reach = Some(answered);
+        o.says.overall = Some(Said::Up);
+        match self.web.get(&*key.worker).cloned().unwrap_or(Web::Refused) {
+            Web::Ok => {}
+            Web::Down => o.says.overall = Some(Said::Down),
+            Web::Refused => o.reach = Some(Reach::Missed(Failure::Refused)),
+            Web::Timeout => o.reach = Some(Reach::Missed(Failure::Timeout)),
+            Web::Unauthorized => o.reach = Some(Reach::Misconfigured(Failure::Unauthenticated)),
+            Web::NeverBeat => {
+                o.says.alive = Some(false);
+                o.says.overall = Some(Said::Down);
+                o.beat = Some(Beat { mark: None, stamp: None, declared: None, own_answer: true, on_trial: false });
+            }
+            Web::Frozen(at) => o.beat = beat(at),
+            Web::Beating => o.beat = beat(self.now.floor()),
+            Web::Zombie => {
+                o.numbers.waiting = Some(5);
+                o.numbers.in_flight = Some(0);
+                o.numbers.tasks_total = Some(7);
+            }
+        }
+        Ok(Report::Worker(Box::new(o)))
+    }
+
+    fn scan(&self) -> Result<Report, Failure> {
+        if let Some(failure) = self.redis_failing {
+            return Err(failure);
+        }
+        let records = self
+            .redis
+            .iter()
+            .filter(|(_, (_, expires))| expires.is_none_or(|at| at > self.now))
+            .map(|(id, (stamp, expires))| {
+                let mut o =
+                    Observation::new(id.as_str(), Slot { key: WorkerKey::new("redis", id.as_str()), exclusive: true });
+                o.beat = Some(Beat {
+                    mark: Some(Mark::stamp(Self::wall_at(*stamp))),
+                    stamp: Some(Self::wall_at(*stamp)),
+                    declared: None,
+                    own_answer: false,
+                    on_trial: false,
+                });
+                o.expires_in = expires.map(|at| seconds((at - self.now).max(0.0)));
+                o
+            })
+            .collect();
+        Ok(Report::Listing(Listing {
+            records,
+            retention: None,
+            reset: self.redis_reset,
+            heartbeats: true,
+            unreadable: Vec::new(),
+        }))
+    }
+
+    /// Runs while the living beat in Redis each `each` seconds.
+    pub fn run_beating(&mut self, for_seconds: f64, each: f64, ids: &[&str], ttl: Option<f64>) {
+        let end = self.now + for_seconds;
+        while self.now < end {
+            for id in ids {
+                self.redis.insert((*id).into(), (self.now, ttl.map(|t| self.now + t)));
+            }
+            self.run(each.min(end - self.now));
+        }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.ledger.snapshot(self.moment(), self.wall())
+    }
+
+    pub fn workers(&self) -> Vec<WorkerView> {
+        self.snapshot().workers
+    }
+
+    pub fn worker(&self, name: &str) -> Option<WorkerView> {
+        self.workers().into_iter().find(|w| &*w.key.worker == name)
+    }
+
+    pub fn state(&self, name: &str) -> Option<State> {
+        self.worker(name).map(|w| w.state)
+    }
+
+    /// Every state that this worker was ever in, `down` above all.
+    pub fn was_ever(&self, name: &str, state: State) -> bool {
+        self.changes.iter().any(|(_, c)| &*c.key.worker == name && c.to == Some(state))
+    }
+
+    pub fn ever(&self, state: State) -> Vec<String> {
+        self.changes
+            .iter()
+            .filter(|(_, c)| c.to == Some(state))
+            .map(|(at, c)| format!("{at:.1} {}/{} {} {}", c.key.fleet, c.key.worker, c.reason, c.detail))
+            .collect()
+    }
+
+    /// All that happened to a worker, a line each.
+    pub fn history(&self, name: &str) -> Vec<String> {
+        let of = self.changes.iter().filter(|(_, c)| &*c.key.worker == name);
+        of.map(|(at, c)| format!("{at:.1} {:?} {} {}", c.to, c.reason, c.detail)).collect()
+    }
+
+    /// When it first went into this state after `from`.
+    pub fn when(&self, name: &str, state: State, from: f64) -> Option<f64> {
+        self.changes
+            .iter()
+            .find(|(at, c)| *at >= from && &*c.key.worker == name && c.to == Some(state))
+            .map(|(at, _)| *at)
+    }
+}
