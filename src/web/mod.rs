@@ -1,1 +1,5 @@
 //! Room: web.
+
+mod site;
+
+pub use site::{Reload, ReloadStatus, Site};
