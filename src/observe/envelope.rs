@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use verdict::evidence::{Look, Scope};
+use verdict::evidence::{Look, Reach, Report, Scope};
+use verdict::time::Moment;
 use verdict::words::Failure;
 
 use super::{Clock, Observe};
@@ -13,6 +14,9 @@ use super::{Clock, Observe};
 /// A source keeps its own deadline, since for some a missed one is evidence against the worker. The envelope's lies
 /// this much later, so that it strikes only when a source does not keep its own, and that is a failure of the look.
 pub const MARGIN: Duration = Duration::from_millis(500);
+
+/// A look that took this much longer than even the envelope allows was not slow: we were not running.
+const STALLED: Duration = Duration::from_secs(1);
 
 /// One look that is to be made.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ impl Plan {
             }
             Err(_elapsed) => Err(Failure::Timeout),
         };
+        let stalled = clock.now().since(started) > self.timeout + MARGIN + STALLED;
+        let outcome = if stalled && is_timeout(&outcome) { Err(Failure::Local) } else { outcome };
         self.ended(started, outcome, clock)
     }
 
@@ -50,12 +56,7 @@ impl Plan {
         self.ended(now, Err(Failure::Late), clock)
     }
 
-    fn ended(
-        self,
-        started: verdict::time::Moment,
-        outcome: Result<verdict::evidence::Report, Failure>,
-        clock: Clock,
-    ) -> Look {
+    fn ended(self, started: Moment, outcome: Result<Report, Failure>, clock: Clock) -> Look {
         Look {
             source: self.source,
             scope: self.scope,
@@ -65,6 +66,15 @@ impl Plan {
             interval: self.interval,
             outcome,
         }
+    }
+}
+
+/// Nothing came in time. After a stall of ours this says nothing of the other side.
+fn is_timeout(outcome: &Result<Report, Failure>) -> bool {
+    match outcome {
+        Ok(Report::Worker(observation)) => observation.reach == Some(Reach::Missed(Failure::Timeout)),
+        Ok(_) => false,
+        Err(failure) => *failure == Failure::Timeout,
     }
 }
 
@@ -114,6 +124,18 @@ mod tests {
         let source = Scenario::new([Act::Panics]);
         let look = plan().look(&*source, Clock::start()).await;
         assert_eq!(look.outcome.unwrap_err(), Failure::Internal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_that_we_slept_through_is_our_own_failure() {
+        let clock = Clock::start();
+        let source = Scenario::new([Act::Hangs]);
+        let look = plan();
+        let (look, ()) = tokio::join!(look.look(&*source, clock), async {
+            // Two minutes pass while nothing of this program runs.
+            tokio::time::advance(Duration::from_secs(120)).await;
+        });
+        assert_eq!(look.outcome.unwrap_err(), Failure::Local);
     }
 
     #[tokio::test]
