@@ -14,7 +14,7 @@ use verdict::words::Failure;
 
 use super::pace::{News, Pace};
 use super::{Clock, Latch, Present};
-use crate::config::{Detail, Settings};
+use crate::config::Settings;
 use crate::discovery::Found;
 use crate::observe::schedule::Order;
 
@@ -232,7 +232,7 @@ mod tests {
     use verdict::time::{Moment, WallTime};
 
     use super::*;
-    use crate::config::{RedisSource, Source, Tls};
+    use crate::config::{Detail, RedisSource, Source, Tls};
     use crate::fleet::Readiness;
 
     fn settings(names: &[&str]) -> Arc<Settings> {

@@ -1,0 +1,206 @@
+//! Everything that observes and judges: discovery, schedule and ledger, on ONE current-thread runtime in a thread of
+//! its own. A multi-thread runtime costs a look half as much again, and a scrape cannot delay a tick this way.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use verdict::ledger::Change;
+
+use super::parts::{self, Part};
+use crate::config::{Settings, Source};
+use crate::fleet::{Clock, Event, Latch, Owner, Present};
+use crate::observe::schedule::{self, Observed, Order, Schedule};
+
+/// Looks wait here for the ledger. More than run at a time by default, so that a slow batch delays no look.
+const MAILBOX: usize = 1024;
+
+/// Changes that a slow listener may lag behind before it misses some, which it is told.
+const CHANGES: usize = 1024;
+
+/// Looks that run when we are stopped may finish for this long.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs until [`Engine::stop`].
+pub struct Engine {
+    present: Present,
+    changes: broadcast::Sender<Arc<Change>>,
+    settings: Arc<ArcSwap<Settings>>,
+    running: HashMap<Arc<str>, Running>,
+    looks: Handle,
+    orders: mpsc::Sender<Order>,
+    mailbox: mpsc::Sender<Event>,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<()>,
+}
+
+/// A source at work.
+struct Running {
+    source: Source,
+    observed: Observed,
+    stop: CancellationToken,
+    discovery: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts observing. Each source holds a copy of `latch` until it was tried once.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue.
+    pub async fn start(settings: Settings, latch: &Latch, clock: Clock) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (mailbox, events) = mpsc::channel(MAILBOX);
+        let (orders, obeyed) = mpsc::channel(64);
+        let (end, ended) = oneshot::channel();
+        let settings = Arc::new(settings);
+        let mut engine = Self {
+            present: Present::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            settings: Arc::new(ArcSwap::new(Arc::clone(&settings))),
+            running: HashMap::new(),
+            looks: runtime.handle().clone(),
+            orders,
+            mailbox,
+            stop: CancellationToken::new(),
+            ended,
+        };
+        let found = engine.replace_sources(&settings).await;
+        let schedule = Schedule::new(engine.mailbox.clone(), clock);
+        let owner = Owner::new(
+            settings,
+            Arc::clone(&engine.present),
+            engine.changes.clone(),
+            engine.orders.clone(),
+            latch,
+            clock,
+        );
+        let stop_ticks = engine.stop.child_token();
+        std::thread::Builder::new().name("looks".into()).spawn(move || {
+            runtime.block_on(async move {
+                // First the ticks end, then the looks; only then nothing can come to the ledger any more.
+                let stop_ledger = CancellationToken::new();
+                let ledger = tokio::spawn(owner.run(events, stop_ledger.clone()));
+                schedule.run(obeyed, stop_ticks, GRACE).await;
+                stop_ledger.cancel();
+                let _ = ledger.await;
+            });
+            let _ = end.send(());
+        })?;
+        engine.discover(found);
+        Ok(engine)
+    }
+
+    /// The present.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        Arc::clone(&self.present)
+    }
+
+    /// Where each change of state is told.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Sender<Arc<Change>> {
+        self.changes.clone()
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<ArcSwap<Settings>> {
+        Arc::clone(&self.settings)
+    }
+
+    /// Puts another configuration in force, whole. A source that did not change keeps its client and its entries.
+    pub async fn apply(&mut self, settings: Settings) {
+        let settings = Arc::new(settings);
+        let found = self.replace_sources(&settings).await;
+        // After the sources, so that no wish meets a schedule that does not know its source; before discovery, so
+        // that no list meets a ledger that does not know it.
+        let _ = self.mailbox.send(Event::Configure(Arc::clone(&settings))).await;
+        self.settings.store(settings);
+        self.discover(found);
+    }
+
+    /// Ends what changed or went, makes what is new, and tells the schedule. Returns what is still to be discovered.
+    async fn replace_sources(&mut self, settings: &Settings) -> Vec<(Arc<str>, Part)> {
+        let mut before = std::mem::take(&mut self.running);
+        let mut found = Vec::new();
+        for source in &settings.sources {
+            let unchanged = before.remove(&source.name).filter(|running| running.source == *source);
+            if let Some(running) = unchanged {
+                self.running.insert(Arc::clone(&source.name), running);
+                continue;
+            }
+            let part = {
+                // Clients may bind themselves to the runtime that they are made in.
+                let _inside = self.looks.enter();
+                parts::part(source)
+            };
+            let observed = Observed { timeout: source.timeout, observer: Arc::clone(&part.observer) };
+            let stop = self.stop.child_token();
+            let running = Running { source: source.clone(), observed, stop, discovery: None };
+            self.running.insert(Arc::clone(&source.name), running);
+            found.push((Arc::clone(&source.name), part));
+        }
+        for (_, gone) in before {
+            gone.end().await;
+        }
+        let sources =
+            self.running.iter().map(|(name, running)| (Arc::clone(name), running.observed.clone())).collect();
+        let limit = schedule::descriptor_limit();
+        let concurrency = schedule::concurrency(settings.concurrency, limit);
+        if concurrency < settings.concurrency {
+            tracing::warn!(
+                configured = settings.concurrency,
+                concurrency,
+                open_files = limit,
+                "fewer looks at a time than configured: raise the limit on open files (ulimit -n)"
+            );
+        }
+        let _ = self.orders.send(Order::Sources { sources, concurrency }).await;
+        found
+    }
+
+    fn discover(&mut self, found: Vec<(Arc<str>, Part)>) {
+        for (name, part) in found {
+            let (Some(discovery), Some(running)) = (part.discovery, self.running.get_mut(&name)) else { continue };
+            let (mailbox, stop, learn) = (self.mailbox.clone(), running.stop.clone(), part.learn);
+            running.discovery = Some(self.looks.spawn(async move {
+                let (found_by, mut founds) = mpsc::channel(4);
+                let forward = async {
+                    while let Some(found) = founds.recv().await {
+                        learn(&found);
+                        let _ = mailbox.send(Event::Found(found)).await;
+                    }
+                };
+                let both = async {
+                    tokio::join!(discovery(found_by, stop.clone()), forward);
+                };
+                let _ = stop.run_until_cancelled(both).await;
+            }));
+        }
+    }
+
+    /// Stops ticks, lets looks finish, takes their evidence in. Bounded by [`GRACE`] and a little.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        drop((self.orders, self.mailbox));
+        if tokio::time::timeout(GRACE + Duration::from_secs(1), self.ended).await.is_err() {
+            tracing::warn!("the looks did not end in time; leaving them");
+        }
+    }
+}
+
+impl Running {
+    /// Ends its discovery before anything else is told of its name. Its looks end in the schedule.
+    async fn end(self) {
+        self.stop.cancel();
+        if let Some(discovery) = self.discovery {
+            let _ = discovery.await;
+        }
+    }
+}
