@@ -149,8 +149,7 @@ impl Engine {
         for (_, gone) in before {
             gone.end().await;
         }
-        let sources =
-            self.running.iter().map(|(name, running)| (Arc::clone(name), running.observed.clone())).collect();
+        let sources = self.running.iter().map(|(name, running)| (Arc::clone(name), running.observed.clone())).collect();
         let limit = schedule::descriptor_limit();
         let concurrency = schedule::concurrency(settings.concurrency, limit);
         if concurrency < settings.concurrency {

@@ -11,9 +11,8 @@ use crate::discovery::Found;
 use crate::observe::Observe;
 
 /// Sends the full set of workers whenever it changes, until it is cancelled.
-pub(super) type Discovery = Box<
-    dyn FnOnce(mpsc::Sender<Found>, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send,
->;
+pub(super) type Discovery =
+    Box<dyn FnOnce(mpsc::Sender<Found>, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// What a source is made of.
 pub(super) struct Part {
