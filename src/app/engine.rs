@@ -203,3 +203,53 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use super::super::fixture;
+    use super::*;
+    use crate::config::Detail;
+    use crate::fleet::Readiness;
+    use crate::observe::Observe;
+
+    async fn started(sources: &[&str]) -> Engine {
+        let (latch, _) = Readiness::latched();
+        Engine::start(fixture::settings(sources), &latch, Clock::start()).await.unwrap()
+    }
+
+    fn client(engine: &Engine, source: &str) -> Arc<dyn Observe> {
+        Arc::clone(&engine.running.get(source).unwrap().observed.observer)
+    }
+
+    #[tokio::test]
+    async fn a_source_that_did_not_change_keeps_its_client_and_one_that_did_gets_another() {
+        let mut engine = started(&["stays", "changes", "goes"]).await;
+        let (stays, changes) = (client(&engine, "stays"), client(&engine, "changes"));
+        let mut next = fixture::settings(&["stays", "changes", "comes"]);
+        if let Detail::Http(http) = &mut next.sources.get_mut(1).unwrap().detail {
+            http.max_body = 1;
+        }
+        engine.apply(next).await;
+        assert!(Arc::ptr_eq(&stays, &client(&engine, "stays")));
+        assert!(!Arc::ptr_eq(&changes, &client(&engine, "changes")));
+        assert!(engine.running.contains_key("comes"));
+        assert!(!engine.running.contains_key("goes"));
+    }
+
+    #[tokio::test]
+    async fn the_discovery_of_a_source_that_goes_has_ended_when_the_next_configuration_is_in_force() {
+        let mut engine = started(&["goes"]).await;
+        let stop = engine.running.get("goes").unwrap().stop.clone();
+        engine.apply(fixture::settings(&[])).await;
+        assert!(stop.is_cancelled());
+        assert!(engine.running.is_empty());
+    }
+
+    #[tokio::test]
+    async fn it_stops_when_it_is_told_to() {
+        let engine = started(&["a"]).await;
+        tokio::time::timeout(GRACE + Duration::from_secs(2), engine.stop()).await.unwrap();
+    }
+}
