@@ -59,6 +59,11 @@ pub enum Broken {
     /// The system gives no thread, event queue or signal.
     #[error("the system does not let this program start: {0}")]
     System(#[from] io::Error),
+    /// The part that observes and judges has ended by itself.
+    #[error(
+        "nothing is judged any more: a fault of this program, please report it with the log\n  hint: start it again; it forgets what it saw, and judges anew"
+    )]
+    Engine,
 }
 
 /// The whole program, running.
@@ -157,9 +162,13 @@ impl App {
     }
 
     /// Runs until `stop`, SIGTERM or SIGINT; then ends everything in order. A second signal ends it at once.
-    pub async fn run(mut self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// When the part that observes and judges has ended by itself.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Broken> {
         loop {
             tokio::select! {
+                () = self.engine.broke_down() => return Err(Broken::Engine),
                 () = stop.cancelled() => break,
                 () = self.signals.asked_to_end() => break,
                 _ = self.hang_up.recv() => {
@@ -186,6 +195,7 @@ impl App {
         }
         impatient.abort();
         tracing::info!("stopped");
+        Ok(())
     }
 
     async fn reload(&mut self) -> Result<(), String> {
@@ -264,7 +274,7 @@ mod tests {
         let stop = CancellationToken::new();
         let running = tokio::spawn(app.run(stop.clone()));
         stop.cancel();
-        tokio::time::timeout(SOON, running).await.unwrap().unwrap();
+        tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
     }
 

@@ -85,10 +85,15 @@ impl Engine {
             runtime.block_on(async move {
                 // First the ticks end, then the looks; only then nothing can come to the ledger any more.
                 let stop_ledger = CancellationToken::new();
-                let ledger = tokio::spawn(owner.run(events, stop_ledger.clone()));
-                schedule.run(obeyed, stop_ticks, GRACE).await;
-                stop_ledger.cancel();
-                let _ = ledger.await;
+                let mut ledger = tokio::spawn(owner.run(events, stop_ledger.clone()));
+                tokio::select! {
+                    () = schedule.run(obeyed, stop_ticks, GRACE) => {
+                        stop_ledger.cancel();
+                        let _ = ledger.await;
+                    }
+                    // Only a panic ends it by itself. Nobody would judge any more: see `Engine::broke_down`.
+                    _ = &mut ledger => {}
+                }
             });
             let _ = end.send(());
         })?;
@@ -182,6 +187,12 @@ impl Engine {
                 let _ = stop.run_until_cancelled(both).await;
             }));
         }
+    }
+
+    /// Waits until the engine ends by itself, which is a fault of this program. A page that goes on showing the last
+    /// verdicts for ever would be worse than none.
+    pub async fn broke_down(&mut self) {
+        let _ = (&mut self.ended).await;
     }
 
     /// Stops ticks, lets looks finish, takes their evidence in. Bounded by [`GRACE`] and a little.

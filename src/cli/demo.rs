@@ -45,10 +45,10 @@ pub(super) fn run(flags: &DemoFlags) -> Result<(), Failed> {
             say(&format!("status   {base}/health/workers"));
         }
         let tell = tokio::spawn(tell(app.changes()));
-        app.run(CancellationToken::new()).await;
+        let outcome = app.run(CancellationToken::new()).await;
         stop.cancel();
         tell.abort();
-        Ok(())
+        outcome.map_err(|broken| Failed::Run(broken.to_string()))
     })?;
     runtime.shutdown_background();
     Ok(())

@@ -29,8 +29,7 @@ pub(super) fn run(flags: &ServeFlags) -> Result<(), Failed> {
         for address in app.addresses() {
             tracing::info!(%address, sources, version = env!("CARGO_PKG_VERSION"), "listening");
         }
-        app.run(CancellationToken::new()).await;
-        Ok(())
+        app.run(CancellationToken::new()).await.map_err(|broken| Failed::Run(broken.to_string()))
     })?;
     // A look of DNS that hangs in the system must not hold up the end.
     runtime.shutdown_background();
