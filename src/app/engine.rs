@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use verdict::ledger::Change;
 
 use super::parts::{self, Part};
@@ -171,20 +172,26 @@ impl Engine {
 
     fn discover(&mut self, found: Vec<(Arc<str>, Part)>) {
         for (name, part) in found {
-            let (Some(discovery), Some(running)) = (part.discovery, self.running.get_mut(&name)) else { continue };
-            let (mailbox, stop, learn) = (self.mailbox.clone(), running.stop.clone(), part.learn);
+            let Some(running) = self.running.get_mut(&name) else { continue };
+            let (mailbox, stop, learn, tasks) =
+                (self.mailbox.clone(), running.stop.clone(), part.learn, TaskTracker::new());
+            let founds = {
+                let _inside = self.looks.enter();
+                parts::watch(&running.source, &tasks, stop.clone())
+            };
+            let Some(mut founds) = founds else { continue };
             running.discovery = Some(self.looks.spawn(async move {
-                let (found_by, mut founds) = mpsc::channel(4);
                 let forward = async {
                     while let Some(found) = founds.recv().await {
+                        // First the one who looks, or the first look would not know where to.
                         learn(&found);
                         let _ = mailbox.send(Event::Found(found)).await;
                     }
                 };
-                let both = async {
-                    tokio::join!(discovery(found_by, stop.clone()), forward);
-                };
-                let _ = stop.run_until_cancelled(both).await;
+                let _ = stop.run_until_cancelled(forward).await;
+                drop(founds);
+                tasks.close();
+                tasks.wait().await;
             }));
         }
     }

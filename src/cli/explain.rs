@@ -115,32 +115,12 @@ pub(super) fn is_open(state: State) -> bool {
 pub(super) fn close_names<'a>(meant: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<(usize, &str)> = names
         .into_iter()
-        .map(|name| (distance(&meant.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| (strsim::levenshtein(&meant.to_lowercase(), &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= meant.len().max(3) / 2 || name.contains(meant))
         .collect();
     close.sort();
     close.dedup();
     close.into_iter().take(5).map(|(_, name)| name).collect()
-}
-
-/// Letters to insert, remove or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, of_a) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (of_b, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(of_a != *of_b);
-            diagonal = *above;
-            left = replaced.min(diagonal + 1).min(left + 1);
-            *above = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -234,12 +214,5 @@ mod tests {
         assert_eq!(close_names("email-1", names), ["emails-1", "emails-2"]);
         assert_eq!(close_names("reports", names), ["reports-1"]);
         assert!(close_names("zzzzzzzzz", names).is_empty());
-    }
-
-    #[test]
-    fn the_distance_counts_letters() {
-        for (a, b, letters) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
-            assert_eq!(distance(a, b), letters, "{a} {b}");
-        }
     }
 }
