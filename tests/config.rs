@@ -288,7 +288,18 @@ fn mistakes_of_the_environment_name_the_variable_and_come_all_at_once() {
         ("TEMPORAL_TLS_SERVER_CA_CERT_PATH", "no-such.pem"),
     ])
     .unwrap_err();
-    insta::assert_snapshot!(mistakes, @"");
+    insta::assert_snapshot!(mistakes, @r#"
+    TEMPORAL_ADDRESS: "address" has no port
+        hint: write host:port, such as temporal.example.com:7233, without http:// in front
+    TEMPORAL_TLS: is neither true nor false
+        hint: set it to true or false, or unset it
+    TEMPORAL_TLS_CLIENT_CERT_DATA: both TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_CERT_DATA are set
+        hint: unset one of them
+    TEMPORAL_TLS_CLIENT_CERT_PATH: a client certificate without its key
+        hint: set TEMPORAL_TLS_CLIENT_KEY_PATH
+    TEMPORAL_TLS_SERVER_CA_CERT_PATH: cannot read "no-such.pem" of "ca_file": there is no such file
+        hint: relative paths start at the working directory
+    "#);
 }
 
 #[test]

@@ -215,7 +215,7 @@ const TOMBSTONE: Kind = Kind::Span {
           or those alerts would never fire",
 };
 
-const SPAN: Kind = Kind::Span { least: Duration::from_millis(1), why: "it must be longer than zero" };
+const SPAN: Kind = Kind::Span { least: Duration::from_millis(1), why: "it must last some time" };
 const LOOK: Kind = Kind::Span { least: Duration::from_millis(10), why: "no look is complete that soon" };
 const COUNT: Kind = Kind::Whole { least: 1, most: 1_000_000 };
 const CADENCES: Kind = Kind::Number { least: 1.0, most: 1000.0 };
@@ -266,7 +266,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis"]), Required, "What it is."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),

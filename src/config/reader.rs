@@ -76,7 +76,19 @@ impl Reader<'_> {
                 format!("add `{}:`. {}", key.name, key.meaning),
             );
         }
+        if group == Group::Tls {
+            self.certificate_with_key(node);
+        }
         Some(section)
+    }
+
+    fn certificate_with_key(&mut self, tls: &Node) {
+        for (present, absent) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
+            if let (Some(present_at), None) = (tls.entry(present), tls.entry(absent)) {
+                let reason = format!("\"{present}\" without \"{absent}\"");
+                self.say(present_at.place.clone(), reason, format!("add `{absent}:`"));
+            }
+        }
     }
 
     fn unknown(&mut self, group: Group, key: &NodeKey) {
@@ -100,10 +112,10 @@ impl Reader<'_> {
             "merge keys are not supported: write the keys out, or use `defaults`".to_owned()
         } else if SECRET_WORDS.iter().any(|word| lower.contains(word)) {
             "secrets go into keys that end in _file or _env".to_owned()
+        } else if let Some(title) = elsewhere() {
+            format!("that is a key of {title}; {} has the keys {}", group.title(), here.join(", "))
         } else if let Some(near) = nearest(&lower, &here) {
             format!("did you mean \"{near}\"?")
-        } else if let Some(title) = elsewhere() {
-            format!("that is a key of {title}, and here is {}", group.title())
         } else {
             format!("{} has the keys {}", group.title(), here.join(", "))
         };
@@ -295,7 +307,10 @@ impl Reader<'_> {
         let written = node.written();
         let (reason, hint) = match quantity::span(written) {
             Ok(span) if span >= least => return Some(Value::Span(span)),
-            Ok(span) if span.is_zero() => (format!("\"{key}\" is zero, which is impossible"), kind.example()),
+            Ok(span) if span.is_zero() => (
+                format!("\"{key}\" is zero, which is impossible"),
+                format!("write {} or more: {why}", show_span(least)),
+            ),
             Ok(span) => (
                 format!("\"{key}\" is {}, shorter than {}", show_span(span), show_span(least)),
                 format!("write {} or more: {why}", show_span(least)),
@@ -360,30 +375,38 @@ impl Reader<'_> {
                 format!("\"{key}\" has {}, with a wildcard in a folder's name", quoted(text)),
                 "wildcards belong into the last part of the path".to_owned(),
             ),
-            Kind::File | Kind::SecretFile => match self.unreadable(kind, text) {
+            Kind::File => match self.unreadable(kind, text) {
                 None => return fine,
-                Some(why) => (
-                    format!("cannot read {} of \"{key}\": {why}", quoted(text)),
-                    format!(
-                        "relative paths start at the folder of this file; here that is {}",
-                        self.path(text).display()
-                    ),
-                ),
+                Some(why) => (format!("cannot read {} of \"{key}\": {why}", quoted(text)), self.where_paths_start()),
+            },
+            Kind::SecretFile => match self.unreadable(kind, text) {
+                None => return fine,
+                // The path is not repeated: people write the secret itself here.
+                Some(why) => {
+                    let hint = format!("this key takes the path of a file; {}", self.where_paths_start());
+                    (format!("cannot read the file of \"{key}\": {why}"), hint)
+                }
             },
             Kind::SecretEnv if !is_identifier(text) => {
                 (format!("\"{key}\" is not the name of an environment variable"), kind.example())
             }
-            Kind::SecretEnv => match self.env.variable(text) {
-                Some(value) if !value.is_empty() => return fine,
-                Some(_) => (
-                    format!("environment variable {text} is empty"),
-                    format!("set {text}, or use the `_file` form of this key"),
-                ),
-                None => (
-                    format!("environment variable {text} is not set"),
-                    format!("set {text} where the exporter starts, or use the `_file` form of this key"),
-                ),
-            },
+            Kind::SecretEnv => {
+                let state = match self.env.variable(text) {
+                    Some(value) if !value.is_empty() => return fine,
+                    Some(_) => "is empty",
+                    None => "is not set",
+                };
+                // Repeated only when it looks like a variable, for the same reason.
+                if text.chars().any(|c| c.is_ascii_lowercase()) {
+                    let hint = "this key takes the name of a variable, such as API_KEY, and not the secret itself";
+                    (format!("the environment variable of \"{key}\" {state}"), hint.to_owned())
+                } else {
+                    (
+                        format!("environment variable {text} {state}"),
+                        format!("set {text} where the exporter starts, or use the `_file` form of this key"),
+                    )
+                }
+            }
             _ => return fine,
         };
         self.say(place, wrong.0, wrong.1);
@@ -393,10 +416,13 @@ impl Reader<'_> {
     fn url(&mut self, key: &str, kind: Kind, place: Place, text: &str, schemes: &[&str]) -> Option<Value> {
         let (reason, hint) = match Url::parse(text) {
             Err(error) => (format!("\"{key}\" is not a URL: {error}"), kind.example()),
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => (
-                format!("\"{key}\" holds credentials in clear"),
-                "take user:password@ out of it and write username and password_file or password_env".to_owned(),
-            ),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                let into = if kind == Kind::RedisUrl { "`username:`" } else { "`basic_auth:` with `username:`" };
+                (
+                    format!("\"{key}\" holds credentials in clear"),
+                    format!("take user:password@ out of it; write {into} and `password_file:` or `password_env:`"),
+                )
+            }
             // `host:8080` parses as a URL of scheme `host`.
             Ok(url) if !schemes.contains(&url.scheme()) => {
                 (format!("\"{key}\" has a scheme other than {}", schemes.join(" and ")), kind.example())
@@ -418,6 +444,14 @@ impl Reader<'_> {
     /// Where a path of the file leads.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         self.base.join(text)
+    }
+
+    fn where_paths_start(&self) -> String {
+        if self.base.as_os_str().is_empty() {
+            "relative paths start at the working directory".to_owned()
+        } else {
+            format!("relative paths start at the folder of the file, {}", self.base.display())
+        }
     }
 
     fn unreadable(&self, kind: Kind, text: &str) -> Option<String> {

@@ -58,12 +58,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Every `warning` below its `critical`.
+    /// Every `warning` below its `critical`; what is inherited was said where it is written.
     fn limits_in_order(&mut self, section: &Section) {
         for key in section.group.keys() {
             let Kind::Limits(kind) = key.kind else { continue };
             let (warning, critical) = section.limits(key.name);
-            if warning < critical {
+            let inherited = section.at(key.name) == section.place;
+            if warning < critical || inherited {
                 continue;
             }
             let show = |value: f64| match kind {
@@ -71,9 +72,8 @@ impl Reader<'_> {
                 Kind::Span { .. } => show_span(std::time::Duration::from_secs_f64(value)),
                 _ => value.to_string(),
             };
-            let place = section.at(key.name);
             self.say(
-                place,
+                section.at(key.name),
                 format!(
                     "thresholds of \"{}\" out of order: warning {} is not below critical {}",
                     key.name,

@@ -158,17 +158,8 @@ impl Reader<'_> {
         Access { bearer, basic, headers, tls: self.tls(section.section("tls")) }
     }
 
-    fn tls(&mut self, section: Option<&Section>) -> Tls {
+    fn tls(&self, section: Option<&Section>) -> Tls {
         let Some(section) = section else { return Tls::default() };
-        for (present, absent) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
-            if section.has(present) && !section.has(absent) {
-                self.say(
-                    section.at(present),
-                    format!("\"{present}\" without \"{absent}\""),
-                    format!("add `{absent}:`"),
-                );
-            }
-        }
         let file = |name| section.find_text(name).map(|text| self.path(text));
         Tls {
             ca_file: file("ca_file"),

@@ -179,16 +179,16 @@ impl<'a> Builder<'a> {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), &at);
+                self.refuse_tag(tag.as_deref(), &at)?;
                 let data = Data::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.close(Node { place: at, data, weight: 1, height: 1 }, anchor)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), &at);
+                self.refuse_tag(tag.as_deref(), &at)?;
                 self.begin(at, anchor, Content::List(Vec::new()))?;
             }
             Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), &at);
+                self.refuse_tag(tag.as_deref(), &at)?;
                 let content = Content::Map { entries: Vec::new(), seen: HashMap::new(), pending: Pending::Key };
                 self.begin(at, anchor, content)?;
             }
@@ -199,10 +199,12 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, at: &Place) {
-        if tag.is_some() {
-            self.say(at.clone(), "YAML tags are not supported", "remove the word that begins with `!`");
-        }
+    /// What a tag does to its value nobody can know, so that the rest cannot be judged.
+    fn refuse_tag(&mut self, tag: Option<&Tag>, at: &Place) -> Result<(), Stop> {
+        let Some(tag) = tag else { return Ok(()) };
+        let hint = "remove the word that begins with `!`; secrets and variables go into keys that end in _file or _env";
+        self.say(at.clone(), format!("the YAML tag {} is not supported", quoted(&tag.to_string())), hint);
+        Err(Stop)
     }
 
     fn begin(&mut self, at: Place, anchor: usize, content: Content) -> Result<(), Stop> {
