@@ -88,7 +88,7 @@ pub(super) fn claim(body: &Value) -> Claim {
     match body {
         Value::Object(map) => {
             claim.object(map);
-            if claim.said.is_none() && !claim.unrecognised && claim.parts.is_empty() {
+            if claim.said.is_none() && !claim.unrecognised {
                 claim.flat(map);
             }
         }

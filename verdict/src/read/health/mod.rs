@@ -238,7 +238,8 @@ fn shape(content_type: &str, body: &[u8]) -> Shape {
         text::html(text).map(Shape::Text)
     } else {
         // `"OK"` with its quotes is JSON without its content type.
-        let bare = text.trim().trim_matches('"');
+        let bare = text.trim();
+        let bare = bare.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(bare);
         text::claim(bare).map(Shape::Text)
     };
     read.unwrap_or(Shape::Unreadable)

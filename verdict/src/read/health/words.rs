@@ -22,7 +22,7 @@ pub(super) enum Phase {
     Goodbye,
 }
 
-/// Words, folded: lower case, letters and digits only.
+/// Words, folded.
 #[rustfmt::skip]
 const TABLE: &[(Said, Phase, &[&str])] = &[
     (Said::Up, Phase::Any, &[
@@ -49,9 +49,11 @@ const TABLE: &[(Said, Phase, &[&str])] = &[
     ]),
 ];
 
-/// Lower case, letters and digits only: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose what differs.
+/// Lower case, without what people join or end words with: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose
+/// what differs. Anything else stays, so that `po\0ng` is no `pong`.
 pub(super) fn fold(word: &str) -> String {
-    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let joins = |c: &char| !matches!(c, ' ' | '_' | '-' | '\'' | '!' | '.');
+    word.trim().chars().filter(joins).flat_map(char::to_lowercase).collect()
 }
 
 /// What this word says; `None` when it is not in the table.
