@@ -8,7 +8,7 @@ use std::sync::Arc;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo};
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use verdict::words::Failure;
@@ -16,6 +16,8 @@ use verdict::words::Failure;
 use super::{failure, tls};
 use crate::config::RedisSource;
 
+/// The first line of an answer is never longer than this, from whomever it comes.
+const MAX_LINE: usize = 512;
 /// The port of Redis, where the address names none.
 const PORT: u16 = 6379;
 
@@ -72,10 +74,38 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, Refusal> {
     Err(last)
 }
 
-async fn speak<S>(stream: S) -> Result<MultiplexedConnection, Refusal>
+/// Sends one PING and reads its answer ourselves. The library tells of a peer that is no Redis, and of one that refuses
+/// our client certificate after the handshake (so it is in TLS 1.3), only as of a broken pipe.
+async fn ping<S>(stream: &mut S) -> Result<(), Refusal>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let broken = |error: std::io::Error| Refusal::new(failure::of_io(&error), format!("first PING: {error}"));
+    stream.write_all(b"PING\r\n").await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let byte = stream.read_u8().await.map_err(broken)?;
+        line.push(byte);
+        if !matches!(line.first(), Some(b'+' | b'-')) || line.len() > MAX_LINE {
+            return Err(Refusal::new(Failure::Protocol, "what listens there does not speak Redis"));
+        }
+    }
+    let line = String::from_utf8_lossy(&line);
+    let Some(error) = line.trim_end().strip_prefix('-') else { return Ok(()) };
+    let (code, detail) = error.split_once(' ').unwrap_or((error, ""));
+    match (code, failure::of_code(code, detail)) {
+        // Credentials come next, and PING need not be among our rights.
+        ("NOAUTH" | "NOPERM", _) => Ok(()),
+        (_, failure) => Err(Refusal::new(failure, error)),
+    }
+}
+
+async fn speak<S>(mut stream: S) -> Result<MultiplexedConnection, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    ping(&mut stream).await?;
     // Nothing is sent by the library itself: a proxy or an old server may refuse HELLO and CLIENT SETINFO.
     let info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
     // The deadline of the look is the only one.
@@ -88,9 +118,9 @@ where
 
 async fn greet(config: &RedisSource, connection: &mut MultiplexedConnection) -> Result<(), Refusal> {
     if let Some(password) = &config.password {
-        let password = password
-            .reveal()
-            .map_err(|error| Refusal::new(Failure::Local, format!("the password ({password:?}) cannot be read: {error}")))?;
+        let password = password.reveal().map_err(|error| {
+            Refusal::new(Failure::Local, format!("the password ({password:?}) cannot be read: {error}"))
+        })?;
         let mut auth = Cmd::new();
         auth.arg("AUTH");
         if let Some(username) = &config.username {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError};
 use verdict::words::Failure;
@@ -14,8 +15,16 @@ pub(super) fn of(error: &RedisError) -> Failure {
     match error.kind() {
         ErrorKind::AuthenticationFailed => Failure::Unauthenticated,
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::RESP3NotSupported => Failure::Protocol,
-        _ => error.source().and_then(|source| source.downcast_ref()).map_or(Failure::Reset, of_io),
+        // Without a socket's error behind it: the library found the connection closed.
+        _ => socket(error).map_or(Failure::Reset, of_io),
     }
+}
+
+/// The error of the socket behind an error of the library, which wraps it in an `Arc`.
+fn socket(error: &RedisError) -> Option<&io::Error> {
+    let source = error.source()?;
+    let inside = source.downcast_ref::<Arc<dyn Error + Send + Sync>>();
+    source.downcast_ref().or_else(|| inside?.downcast_ref())
 }
 
 /// The reason for an error that the server answers, `-CODE detail`.
@@ -75,7 +84,11 @@ mod tests {
         for (code, detail, failure) in [
             ("NOAUTH", "Authentication required.", Failure::Unauthenticated),
             ("WRONGPASS", "invalid username-password pair or user is disabled.", Failure::Unauthenticated),
-            ("ERR", "AUTH <password> called without any password configured for the default user.", Failure::Unauthenticated),
+            (
+                "ERR",
+                "AUTH <password> called without any password configured for the default user.",
+                Failure::Unauthenticated,
+            ),
             ("ERR", "Client sent AUTH, but no password is set", Failure::Unauthenticated),
             ("NOPERM", "this user has no permissions to run the 'scan' command", Failure::PermissionDenied),
             ("DENIED", "Redis is running in protected mode", Failure::PermissionDenied),

@@ -3,16 +3,17 @@
 //! A worker that does `SET key 1 EX 30` each ten seconds never changes the value; what it moves is the moment at which
 //! the key will expire. Between looks that moment is fixed unless somebody wrote, so it is compared as an interval: the
 //! server answered between our sending and our receiving, hence the expiry lies between `sent + ttl` and
-//! `received + ttl`. Only when the whole interval has moved later was the key written. Pure: time is an argument.
+//! `received + ttl`. Only when the two intervals lie apart was the key written. Pure: time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use verdict::time::Moment;
 
-/// Between two looks the server's clock may be slewed against ours: 500 ppm of the longest interval of 30 s is 15 ms.
-/// A real beat moves the expiry by as much as has passed since the one before, which is far more than this.
-const DRIFT: Duration = Duration::from_millis(100);
+/// The server's clock may be slewed against ours by 500 parts in a million, the most that NTP does.
+const SLEW: u32 = 2000;
+/// Redis counts in milliseconds, rounds, and reads its clock once for a batch.
+const GRAIN: Duration = Duration::from_millis(20);
 
 /// One key at one look.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +35,10 @@ pub(super) struct Server {
     pub(super) flushes: Option<u64>,
 }
 
+/// A key since it was last seen to be written.
 #[derive(Debug, Clone, Copy)]
 struct Held {
-    earliest: Option<Moment>,
-    latest: Option<Moment>,
+    written: Sighting,
     refreshes: u64,
 }
 
@@ -54,20 +55,15 @@ impl Memory {
     /// count begins above every earlier one, so that a worker that expired and came back with the same value has moved.
     pub(super) fn refreshes(&self, key: &[u8], sighting: &Sighting) -> u64 {
         let Some(held) = self.keys.get(key) else { return self.looks };
-        let moved = match (held.latest, sighting.ttl) {
-            (Some(latest), Some(ttl)) => sighting.sent + ttl > latest + DRIFT,
-            // It had no expiry and was given one, or lost it: one of the two writes of PERSIST and EXPIRE, which
-            // operators use too. No beat.
-            _ => false,
-        };
-        held.refreshes + u64::from(moved)
+        held.refreshes + u64::from(moved(&held.written, sighting))
     }
 
     /// True when the server has lost its memory since the last look: another run, or a flush that took all we knew of.
     pub(super) fn lost<'k>(&self, server: &Server, now: Moment, mut seen: impl Iterator<Item = &'k [u8]>) -> bool {
         let other_run = matches!((&self.server.run_id, &server.run_id), (Some(a), Some(b)) if a != b);
         let flushed = matches!((self.server.flushes, server.flushes), (Some(a), Some(b)) if b > a);
-        let unexpired = || self.keys.values().any(|held| held.earliest.is_none_or(|expiry| expiry > now));
+        let lives = |held: &Held| held.written.ttl.is_none_or(|ttl| held.written.sent + ttl > now);
+        let unexpired = || self.keys.values().any(lives);
         other_run || (flushed && unexpired() && !seen.any(|key| self.keys.contains_key(key)))
     }
 
@@ -75,10 +71,15 @@ impl Memory {
     pub(super) fn replace(&mut self, server: Server, seen: impl Iterator<Item = (Vec<u8>, Sighting)>) {
         let keys = seen
             .map(|(key, sighting)| {
-                let held = Held {
-                    earliest: sighting.ttl.map(|ttl| sighting.sent + ttl),
-                    latest: sighting.ttl.map(|ttl| sighting.received + ttl),
-                    refreshes: self.refreshes(&key, &sighting),
+                let refreshes = self.refreshes(&key, &sighting);
+                let held = match self.keys.get(&key) {
+                    // The first sighting stays the reference, so that small shifts add up and none is lost.
+                    Some(held)
+                        if held.refreshes == refreshes && held.written.ttl.is_some() == sighting.ttl.is_some() =>
+                    {
+                        *held
+                    }
+                    _ => Held { written: sighting, refreshes },
                 };
                 (key, held)
             })
@@ -89,6 +90,14 @@ impl Memory {
         self.server.run_id = server.run_id.or(self.server.run_id.take());
         self.server.flushes = server.flushes.or(self.server.flushes);
     }
+}
+
+/// The key was written between these two sightings, as far as its expiry shows. An expiry that was given or taken away
+/// as a whole is no beat: that is PERSIST and EXPIRE, by which operators keep a key or let it go.
+fn moved(before: &Sighting, now: &Sighting) -> bool {
+    let (Some(then), Some(left)) = (before.ttl, now.ttl) else { return false };
+    let doubt = GRAIN + now.received.since(before.sent) / SLEW;
+    now.sent + left > before.received + then + doubt || before.sent + then > now.received + left + doubt
 }
 
 /// Reads the answers of `INFO server` and `INFO commandstats`.
@@ -156,10 +165,23 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_counts_from_just_above_the_drift_of_clocks() {
-        // Received 3 ms after it was sent, so the expiry may have been up to 3 ms later than it looked.
-        assert_eq!(counts(&[Some(at(0, Some(30_000))), Some(at(1000, Some(29_103)))]), [Some(0), Some(0)]);
-        assert_eq!(counts(&[Some(at(0, Some(30_000))), Some(at(1000, Some(29_104)))]), [Some(0), Some(1)]);
+    fn a_shift_counts_from_just_above_the_doubt_about_clocks_and_answers() {
+        // 3 ms to answer, 20 ms of grain, half a millisecond of slew in a second.
+        assert_eq!(counts(&[Some(at(0, Some(30_000))), Some(at(1000, Some(29_023)))]), [Some(0), Some(0)]);
+        assert_eq!(counts(&[Some(at(0, Some(30_000))), Some(at(1000, Some(29_024)))]), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn an_hour_of_slew_is_no_beat_and_small_beats_add_up() {
+        let slewed: Vec<_> = (0..120).map(|n| Some(at(n * 30_000, Some(3_600_000 - n * 30_000 + n * 15)))).collect();
+        assert!(counts(&slewed).iter().all(|count| *count == Some(0)));
+        let small: Vec<_> = (0..9).map(|n| Some(at(n * 10, Some(30_000)))).collect();
+        assert_eq!(counts(&small).last(), Some(&Some(2)));
+    }
+
+    #[test]
+    fn a_shorter_expiry_is_a_write_too() {
+        assert_eq!(counts(&[Some(at(0, Some(60_000))), Some(at(5000, Some(30_000)))]), [Some(0), Some(1)]);
     }
 
     #[test]

@@ -188,7 +188,8 @@ impl RedisSource {
                     }
                     link.info = Info::Refused;
                     tracing::info!(
-                        source = &*self.name, reason = reason.word(),
+                        source = &*self.name,
+                        reason = reason.word(),
                         "the user may not run INFO, so a restarted Redis cannot be told from workers that left; \
                          allow it with ACL SETUSER … +info",
                     );
@@ -226,12 +227,7 @@ impl RedisSource {
         Err(Refusal { failure: Failure::Paging, why })
     }
 
-    async fn read(
-        &self,
-        redis: &mut MultiplexedConnection,
-        batch: &[Vec<u8>],
-        walk: &mut Walk,
-    ) -> Result<(), Refusal> {
+    async fn read(&self, redis: &mut MultiplexedConnection, batch: &[Vec<u8>], walk: &mut Walk) -> Result<(), Refusal> {
         let mut pipe = redis::Pipeline::with_capacity(batch.len() * 2);
         for key in batch {
             // One byte more than is allowed tells the large from the largest that fits.
@@ -304,7 +300,10 @@ fn shortened(key: &[u8]) -> Arc<str> {
 
 /// What the server holds under a key.
 enum Entry {
-    Held { value: Vec<u8>, ttl: Option<Duration> },
+    Held {
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+    },
     /// It expired or was deleted since it was listed.
     Vanished,
     Unreadable(Failure),
@@ -323,7 +322,9 @@ fn entry(value: RedisResult<Value>, ttl: RedisResult<Value>) -> Result<Entry, Re
         (Ok(Value::BulkString(value)), Ok(Value::Int(ttl))) => {
             Ok(Entry::Held { value, ttl: u64::try_from(ttl).ok().map(Duration::from_millis) })
         }
-        _ => Err(Refusal { failure: Failure::Protocol, why: "an answer of another kind than was asked for".to_owned() }),
+        _ => {
+            Err(Refusal { failure: Failure::Protocol, why: "an answer of another kind than was asked for".to_owned() })
+        }
     }
 }
 

@@ -51,9 +51,8 @@ pub(super) fn name(bytes: &[u8]) -> Arc<str> {
         Ok(text) => Arc::from(text),
         Err(_) => {
             // FNV-1a: small, stable between versions of this program, and no secret hangs on it.
-            let hash = bytes
-                .iter()
-                .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+            let hash =
+                bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
             Arc::from(format!("{}~{hash:016x}", String::from_utf8_lossy(bytes)))
         }
     }

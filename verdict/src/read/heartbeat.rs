@@ -245,7 +245,16 @@ mod tests {
     #[test]
     fn what_is_no_stamp_still_beats_by_its_bytes() {
         let values: [&[u8]; 11] = [
-            b"", b"1", b"42", b"0", b"alive", b"\xff\xfe", b"{", b"[1,2]", b"null", b"99999999999999999999999999",
+            b"",
+            b"1",
+            b"42",
+            b"0",
+            b"alive",
+            b"\xff\xfe",
+            b"{",
+            b"[1,2]",
+            b"null",
+            b"99999999999999999999999999",
             br#"{"n":1}"#,
         ];
         for value in values {
@@ -272,7 +281,8 @@ mod tests {
 
     #[test]
     fn a_place_for_a_heartbeat_that_is_empty_has_never_beaten() {
-        for value in [r#"{"alive":false,"last_heartbeat":0.0}"#, r#"{"last_heartbeat":null}"#, r#"{"last_heartbeat":""}"#]
+        for value in
+            [r#"{"alive":false,"last_heartbeat":0.0}"#, r#"{"last_heartbeat":null}"#, r#"{"last_heartbeat":""}"#]
         {
             assert_eq!(read(value.as_bytes()).mark(value.as_bytes(), 3), None, "{value}");
         }
