@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::evidence::{Info, Mark, Model, Numbers, Said, Says};
-use crate::read::stamp::{Stamp, read_json, read_text};
+use crate::read::stamp::{self, Stamp};
 use crate::time::WallTime;
 use crate::words::Failure;
 
@@ -90,7 +90,7 @@ pub fn read(value: &[u8]) -> Reading {
 }
 
 fn bare(text: &str, reading: &mut Reading) {
-    reading.stamp = believable(read_text(text.trim()));
+    reading.stamp = believable(stamp::text(text.trim()));
     status(text.trim(), &mut reading.says);
 }
 
@@ -103,7 +103,7 @@ fn believable(stamp: Stamp) -> Option<WallTime> {
 
 fn object(fields: &Map<String, Value>, reading: &mut Reading) {
     if let Some(claim) = CLAIMS.iter().find_map(|name| fields.get(*name)) {
-        match read_json(claim) {
+        match stamp::json(Some(claim)) {
             Stamp::Never => reading.basis = Basis::Claim(None),
             stamp => match believable(stamp) {
                 Some(at) => {
@@ -115,7 +115,7 @@ fn object(fields: &Map<String, Value>, reading: &mut Reading) {
         }
     }
     if reading.stamp.is_none() && reading.basis == Basis::Write {
-        reading.stamp = STAMPS.iter().find_map(|name| believable(read_json(fields.get(*name)?)));
+        reading.stamp = STAMPS.iter().find_map(|name| believable(stamp::json(Some(fields.get(*name)?))));
     }
     reading.declared = number(fields, &["interval", "heartbeat_interval", "interval_seconds", "freq"])
         .filter(|seconds| INTERVALS.contains(seconds))
@@ -191,7 +191,7 @@ fn info(fields: &Map<String, Value>) -> Info {
         pid: name(&["pid"]),
         instance: name(&["instance", "instance_id"]),
         build_id: name(&["build_id", "version"]),
-        start_time: ["start_time", "started_at"].iter().find_map(|name| believable(read_json(fields.get(*name)?))),
+        start_time: ["start_time", "started_at"].iter().find_map(|name| believable(stamp::json(Some(fields.get(*name)?)))),
         ..Info::default()
     }
 }
