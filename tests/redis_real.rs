@@ -162,12 +162,13 @@ async fn credentials_are_needed_checked_and_read_anew() {
 async fn a_user_without_rights_is_told_apart_from_one_who_lacks_only_info() {
     let Some(server) = RedisServer::start(&[]) else { return };
     server.set("worker:a:heartbeat", "1764000000", &[]);
-    let with = |user: &str, rules: &[&str]| {
+    let database = |user: &str, rules: &[&str], db: u8| {
         let words = [&["SETUSER", user, "on", ">pw"], rules].concat();
         server.run::<(), _>("ACL", &words);
         let (username, password) = (Some(user.to_owned()), Some(Secret::held("pw")));
-        source(config::RedisSource { username, password, ..plain(server.url(0)) })
+        source(config::RedisSource { username, password, ..plain(server.url(db)) })
     };
+    let with = |user: &str, rules: &[&str]| database(user, rules, 0);
     let blind = with("blind", &["~*", "+ping", "+info"]);
     assert_eq!(look(&blind).await.unwrap_err(), Failure::PermissionDenied);
     let elsewhere = with("elsewhere", &["~other:*", "+scan", "+getrange", "+pttl"]);
@@ -177,6 +178,9 @@ async fn a_user_without_rights_is_told_apart_from_one_who_lacks_only_info() {
         let listing = look(&enough).await.unwrap();
         assert_eq!((listing.records.len(), listing.reset), (1, false));
     }
+    // The rights that docs/redis.md asks for, in another database.
+    let documented = ["~worker:*", "+scan", "+getrange", "+pttl", "+info", "+select"];
+    assert!(look(&database("documented", &documented, 2)).await.unwrap().records.is_empty());
     let denials: Vec<redis::Value> = server.run("ACL", &["LOG"]);
     assert!(format!("{denials:?}").contains("info"), "the one refused INFO is in the server's log: {denials:?}");
 }

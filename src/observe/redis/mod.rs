@@ -311,7 +311,7 @@ enum Entry {
 
 /// Reads the two answers about one key. What concerns this key alone spares the others; the rest fails the look.
 fn entry(value: RedisResult<Value>, ttl: RedisResult<Value>) -> Result<Entry, Refusal> {
-    for error in [&value, &ttl].into_iter().filter_map(|answer| answer.as_ref().err()) {
+    if let Some(error) = [&value, &ttl].into_iter().find_map(|answer| answer.as_ref().err()) {
         return match failure::of(error) {
             reason @ (Failure::WrongType | Failure::PermissionDenied) => Ok(Entry::Unreadable(reason)),
             _ => Err(error.clone().into()),

@@ -191,7 +191,9 @@ fn info(fields: &Map<String, Value>) -> Info {
         pid: name(&["pid"]),
         instance: name(&["instance", "instance_id"]),
         build_id: name(&["build_id", "version"]),
-        start_time: ["start_time", "started_at"].iter().find_map(|name| believable(stamp::json(Some(fields.get(*name)?)))),
+        start_time: ["start_time", "started_at"]
+            .iter()
+            .find_map(|name| believable(stamp::json(Some(fields.get(*name)?)))),
         ..Info::default()
     }
 }
