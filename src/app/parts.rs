@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use verdict::evidence::WorkerKey;
 
 use crate::config::{Detail, Source};
 use crate::discovery::Found;
+pub(super) use crate::discovery::watch;
 use crate::observe::Observe;
+use crate::observe::http::{HttpSource, Targets};
+use crate::observe::redis::RedisSource;
+use crate::observe::temporal::TemporalSource;
 
 /// What a source is made of.
 pub(super) struct Part {
@@ -22,9 +24,14 @@ pub(super) struct Part {
 /// Puts together what `source` needs. Called inside the runtime of the looks.
 pub(super) fn part(source: &Source) -> Part {
     match &source.detail {
-        Detail::Http(_) => listing(Arc::new(unbuilt::Unbuilt)),
-        Detail::Temporal(_) => listing(Arc::new(unbuilt::Unbuilt)),
-        Detail::Redis(_) => listing(Arc::new(unbuilt::Unbuilt)),
+        Detail::Http(http) => {
+            let targets = Targets::default();
+            let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, Arc::clone(&targets));
+            let observer = if source.match_host_pid { observer.matching_host_pid() } else { observer };
+            Part { observer: Arc::new(observer), learn: Box::new(move |found| learn(&targets, found)) }
+        }
+        Detail::Temporal(temporal) => listing(Arc::new(TemporalSource::connect(source, temporal))),
+        Detail::Redis(redis) => listing(Arc::new(RedisSource::new(source, redis))),
     }
 }
 
@@ -33,33 +40,10 @@ fn listing(observer: Arc<dyn Observe>) -> Part {
     Part { observer, learn: Box::new(|_| ()) }
 }
 
-/// Finds the workers that a list names; `None` for a source that lists its own. `discovery::watch` takes its place.
-pub(super) fn watch(
-    source: &Source,
-    _tasks: &TaskTracker,
-    _cancel: CancellationToken,
-) -> Option<mpsc::Receiver<Found>> {
-    let Detail::Http(http) = &source.detail else { return None };
-    let (found_by, founds) = mpsc::channel(4);
-    // There is room for four.
-    let _ = found_by.try_send(Found { source: Arc::clone(&source.name), targets: http.targets.clone() });
-    Some(founds)
-}
-
-/// Stands in a row whose room is not there yet; goes with the last of them.
-mod unbuilt {
-    use std::pin::Pin;
-
-    use verdict::evidence::{Report, Scope};
-    use verdict::words::Failure;
-
-    use crate::observe::Observe;
-
-    pub(super) struct Unbuilt;
-
-    impl Observe for Unbuilt {
-        fn look<'a>(&'a self, _: &'a Scope) -> Pin<Box<dyn Future<Output = Result<Report, Failure>> + Send + 'a>> {
-            Box::pin(async { Err(Failure::Unimplemented) })
-        }
-    }
+fn learn(targets: &Targets, found: &Found) {
+    let by_key = found
+        .targets
+        .iter()
+        .map(|target| (WorkerKey::new(Arc::clone(&target.fleet), Arc::clone(&target.id)), target.clone()));
+    targets.store(Arc::new(by_key.collect()));
 }

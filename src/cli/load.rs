@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Failed;
 use super::flags::ConfigFlags;
 use crate::app::Load;
-use crate::config::Settings;
+use crate::config::{self, ProcessEnvironment, Settings};
 
 /// The first configuration, and how to read it anew.
 pub(super) fn first(flags: &ConfigFlags) -> Result<(Settings, Option<Load>), Failed> {
@@ -24,14 +24,11 @@ fn refused(mistakes: Vec<String>) -> Failed {
 }
 
 fn from_file(file: &Path) -> Result<Settings, Vec<String>> {
-    // At merge: config::load(file, environment).map_err(|mistakes| one_by_one(&mistakes.to_string()))
-    let _ = one_by_one;
-    Err(vec![format!("{}: this build reads no configuration files", file.display())])
+    config::load(file, &ProcessEnvironment).map_err(|mistakes| one_by_one(&mistakes.to_string()))
 }
 
 fn from_environment() -> Result<Settings, Vec<String>> {
-    // At merge: Settings::from_environment(environment).map_err(|mistakes| one_by_one(&mistakes.to_string()))
-    Err(vec!["this build reads no environment".into()])
+    Settings::from_environment(&ProcessEnvironment).map_err(|mistakes| one_by_one(&mistakes.to_string()))
 }
 
 /// One text for each mistake: a line that is indented belongs to the one before.
