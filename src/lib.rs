@@ -9,5 +9,6 @@ pub mod config;
 pub mod demo;
 pub mod discovery;
 pub mod fleet;
+pub mod logging;
 pub mod observe;
 pub mod web;

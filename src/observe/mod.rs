@@ -1,8 +1,14 @@
 //! What a worker shows: one folder per source, each a `fetch` (I/O, under a deadline) and a pure `read`.
 
+mod clock;
+pub mod envelope;
 pub mod http;
 pub mod redis;
+pub mod schedule;
 pub mod temporal;
+pub mod timetable;
+
+pub use clock::Clock;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,3 +22,7 @@ pub trait Observe: Send + Sync {
     /// One look. `Err` says that the look failed; a worker that did not answer is evidence, not an error.
     fn look<'a>(&'a self, scope: &'a Scope) -> Pin<Box<dyn Future<Output = Result<Report, Failure>> + Send + 'a>>;
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a fake fails its test by panicking")]
+pub(crate) mod scenario;

@@ -1,1 +1,16 @@
-//! Source: temporal.
+//! Temporal: the worker registry and the task queues of one namespace.
+//!
+//! `fetch` asks within a deadline and a budget, `read` turns the answers into evidence, `naming` says which worker a
+//! record belongs to, `budget` how much may be asked, `details` about whom to ask one by one.
+
+mod budget;
+mod client;
+mod details;
+mod failure;
+mod fetch;
+mod naming;
+mod pages;
+mod read;
+mod tls;
+
+pub use fetch::TemporalSource;

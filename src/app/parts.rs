@@ -1,0 +1,49 @@
+//! One row for each kind of source: who looks at it, and what it is told of workers that a list names. Adding a kind
+//! is one row here.
+
+use std::sync::Arc;
+
+use verdict::evidence::WorkerKey;
+
+use crate::config::{Detail, Source};
+use crate::discovery::Found;
+pub(super) use crate::discovery::watch;
+use crate::observe::Observe;
+use crate::observe::http::{HttpSource, Targets};
+use crate::observe::redis::RedisSource;
+use crate::observe::temporal::TemporalSource;
+
+/// What a source is made of.
+pub(super) struct Part {
+    /// Who looks.
+    pub(super) observer: Arc<dyn Observe>,
+    /// Tells the one who looks where the workers are. Does nothing where a source lists its own.
+    pub(super) learn: Box<dyn Fn(&Found) + Send + Sync>,
+}
+
+/// Puts together what `source` needs. Called inside the runtime of the looks.
+pub(super) fn part(source: &Source) -> Part {
+    match &source.detail {
+        Detail::Http(http) => {
+            let targets = Targets::default();
+            let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, Arc::clone(&targets));
+            let observer = if source.match_host_pid { observer.matching_host_pid() } else { observer };
+            Part { observer: Arc::new(observer), learn: Box::new(move |found| learn(&targets, found)) }
+        }
+        Detail::Temporal(temporal) => listing(Arc::new(TemporalSource::connect(source, temporal))),
+        Detail::Redis(redis) => listing(Arc::new(RedisSource::new(source, redis))),
+    }
+}
+
+/// A source that lists its own workers.
+fn listing(observer: Arc<dyn Observe>) -> Part {
+    Part { observer, learn: Box::new(|_| ()) }
+}
+
+fn learn(targets: &Targets, found: &Found) {
+    let by_key = found
+        .targets
+        .iter()
+        .map(|target| (WorkerKey::new(Arc::clone(&target.fleet), Arc::clone(&target.id)), target.clone()));
+    targets.store(Arc::new(by_key.collect()));
+}

@@ -1,0 +1,84 @@
+//! Where our own log lines go: to standard error, as logfmt or JSON, through a queue of their own, so that a blocked
+//! pipe loses lines instead of stopping the program.
+
+use std::io;
+
+use clap::ValueEnum;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// Lines that may wait for the pipe; some 10 MB at most.
+const QUEUE: usize = 16_384;
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// `ts=… level=info msg=…`
+    Logfmt,
+    /// One object a line.
+    Json,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Faults only.
+    Error,
+    /// And what should be looked at.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And how.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// Starts logging. Lines that wait are written when the guard is dropped.
+#[must_use]
+pub fn start(level: Level, format: Format) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(io::stderr());
+    let filter = EnvFilter::new(directives(level));
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        Format::Logfmt => Box::new(tracing_logfmt::builder().with_target(false).layer().with_writer(writer)),
+        Format::Json => {
+            Box::new(tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer))
+        }
+    };
+    // A second start in one process (a test) keeps the first.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    guard
+}
+
+/// Libraries below us talk at length of every connection: they stay at warnings, or below what is asked for.
+fn directives(level: Level) -> String {
+    let ours = LevelFilter::from(level);
+    let theirs = ours.min(LevelFilter::WARN);
+    format!("{theirs},worker_exporter={ours},verdict={ours}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_never_say_more_than_warnings_and_never_more_than_we() {
+        assert_eq!(directives(Level::Trace), "warn,worker_exporter=trace,verdict=trace");
+        assert_eq!(directives(Level::Error), "error,worker_exporter=error,verdict=error");
+    }
+}

@@ -1,0 +1,93 @@
+//! The key pattern: which keys are heartbeats, and whose.
+
+use std::sync::Arc;
+
+/// Names longer than this are not the id of a worker.
+const MAX_ID: usize = 512;
+
+/// `worker:{id}:heartbeat`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Pattern {
+    /// Splits at the first `{id}`. Without one (which the configuration refuses) the whole rest of the key is the id.
+    pub(super) fn new(pattern: &str) -> Self {
+        let (before, after) = pattern.split_once("{id}").unwrap_or((pattern, ""));
+        Self { before: before.as_bytes().to_vec(), after: after.as_bytes().to_vec() }
+    }
+
+    /// The glob for `SCAN … MATCH`. What is written outside `{id}` means itself, so its glob characters are escaped.
+    pub(super) fn glob(&self) -> Vec<u8> {
+        let mut glob = Vec::new();
+        escape(&self.before, &mut glob);
+        glob.push(b'*');
+        escape(&self.after, &mut glob);
+        glob
+    }
+
+    /// The id in this key; `None` when the key is not of this pattern, or its id is empty or absurdly long.
+    pub(super) fn id(&self, key: &[u8]) -> Option<Arc<str>> {
+        let id = key.strip_prefix(self.before.as_slice())?.strip_suffix(self.after.as_slice())?;
+        (1..=MAX_ID).contains(&id.len()).then(|| name(id))
+    }
+}
+
+fn escape(text: &[u8], glob: &mut Vec<u8>) {
+    for byte in text {
+        if b"*?[]\\^-".contains(byte) {
+            glob.push(b'\\');
+        }
+        glob.push(*byte);
+    }
+}
+
+/// A name for people and labels. Redis names are bytes: those that are not UTF-8 keep what is legible and get a hash
+/// of the whole, so that two of them never become one worker.
+pub(super) fn name(bytes: &[u8]) -> Arc<str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Arc::from(text),
+        Err(_) => {
+            // FNV-1a: small, stable between versions of this program, and no secret hangs on it.
+            let hash =
+                bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+            Arc::from(format!("{}~{hash:016x}", String::from_utf8_lossy(bytes)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_what_stands_between_the_fixed_parts() {
+        let pattern = Pattern::new("worker:{id}:heartbeat");
+        for (key, id) in [
+            ("worker:7:heartbeat", Some("7")),
+            ("worker:mail:eu:7:heartbeat", Some("mail:eu:7")),
+            ("worker::heartbeat", None),
+            ("worker:heartbeat", None),
+            ("other:7:heartbeat", None),
+        ] {
+            assert_eq!(pattern.id(key.as_bytes()).as_deref(), id, "{key}");
+        }
+        assert_eq!(pattern.id(format!("worker:{}:heartbeat", "x".repeat(MAX_ID + 1)).as_bytes()), None);
+    }
+
+    #[test]
+    fn glob_characters_outside_the_id_mean_themselves() {
+        assert_eq!(Pattern::new("worker:{id}:heartbeat").glob(), b"worker:*:heartbeat");
+        assert_eq!(Pattern::new("w[1]?*\\{id}").glob(), b"w\\[1\\]\\?\\*\\\\*");
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_stay_legible_and_apart() {
+        let (a, b) = (name(b"w\xff1"), name(b"w\xfe1"));
+        assert!(a.starts_with("w\u{fffd}1~"), "{a}");
+        assert_ne!(a, b);
+        assert_eq!(&*name("grün".as_bytes()), "grün");
+    }
+}
