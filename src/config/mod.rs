@@ -16,6 +16,7 @@ mod settings;
 mod shown;
 mod sources;
 mod tree;
+mod values;
 
 use std::fs::File;
 use std::io::Read;
