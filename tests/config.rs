@@ -207,6 +207,8 @@ fn no_secret_is_ever_printed() {
         assert!(!settings.shown.contains(CANARY), "{}", settings.shown);
     }
     assert!(zero.shown.contains("TEMPORAL_TLS_SERVER_CA_CERT_DATA: <secret>"), "{}", zero.shown);
+    let plain = self::zero(&[("TEMPORAL_API_KEY", CANARY), ("TEMPORAL_TLS", "false")]).unwrap();
+    assert!(plain.shown.contains("# TEMPORAL_TLS: false") && !plain.shown.contains(CANARY), "{}", plain.shown);
     // The secret instead of any value whatever: no message repeats it where a secret could be meant.
     for key in ["password", "passwd", "bearer_token", "api_key", "token", "secret", "authorization"] {
         for kind in ["http", "temporal", "redis"] {

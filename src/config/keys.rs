@@ -348,7 +348,7 @@ pub const FIELD_NAMES: &[(&str, &str)] = &[
     ("memory_ratio", "Memory of its limit, 0 to 1."),
     ("disk_percent", "Disk in use, 0 to 100."),
     ("disk_ratio", "Disk in use, 0 to 1."),
-    ("gpu_utilization", "GPU in use, percent."),
+    ("gpu_utilization", "GPU in use: a ratio up to 1, or a percentage."),
     ("gpu_memory_percent", "GPU memory in use, 0 to 100."),
     ("gpu_memory_ratio", "GPU memory in use, 0 to 1."),
     ("model_loaded", "Whether its model is loaded."),

@@ -119,7 +119,7 @@ impl Reader<'_> {
 
     /// Reads one value. `None` when it is wrong, which has then been said.
     pub(super) fn value(&mut self, key: &str, kind: Kind, node: &Node) -> Option<Value> {
-        let value = match (kind, &node.data) {
+        match (kind, &node.data) {
             (Kind::Section(group), Data::Map(_)) => self.section(group, node).map(Value::Section),
             (Kind::AnySource, Data::Map(_)) => self.section(source_group(node), node).map(Value::Section),
             (Kind::List(kind), Data::List(items)) => Some(Value::List(self.items(key, *kind, items))),
@@ -127,16 +127,12 @@ impl Reader<'_> {
             (Kind::Secrets, Data::Map(entries)) => Some(self.secrets(key, entries)),
             (Kind::Fields, Data::Map(entries)) => Some(self.pointers(entries)),
             (Kind::Section(_) | Kind::AnySource | Kind::Limits(_) | Kind::Secrets | Kind::Fields, _) => {
-                return self.wrong(key, kind, "a mapping", node);
+                self.wrong(key, kind, "a mapping", node)
             }
-            (Kind::List(_), _) => return self.wrong(key, kind, "a list", node),
-            (_, Data::Scalar { .. }) => return self.scalar(key, kind, node),
-            _ => {
-                let says = kind.says();
-                return self.wrong(key, kind, &says, node);
-            }
-        };
-        value
+            (Kind::List(_), _) => self.wrong(key, kind, "a list", node),
+            (_, Data::Scalar { .. }) => self.scalar(key, kind, node),
+            _ => self.wrong(key, kind, &kind.says(), node),
+        }
     }
 
     pub(super) fn wrong<T>(&mut self, key: &str, kind: Kind, wanted: &str, node: &Node) -> Option<T> {
@@ -263,14 +259,13 @@ pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str>
         .map(|(_, candidate)| candidate)
 }
 
+/// `a number`, `an environment variable`; nothing before text, a word in code, or what has its article.
 pub(super) fn article(says: &str) -> String {
-    let bare = says.starts_with(['`', 'a', 't']) && !says.starts_with("ratio") || says.starts_with("a ");
-    if bare || says.starts_with("bytes") {
-        says.to_owned()
-    } else if says.starts_with(['e', 'i', 'o']) {
-        format!("an {says}")
-    } else {
-        format!("a {says}")
+    match says.split(' ').next().unwrap_or_default() {
+        "a" | "text" => says.to_owned(),
+        word if word.starts_with('`') => says.to_owned(),
+        "environment" => format!("an {says}"),
+        _ => format!("a {says}"),
     }
 }
 

@@ -30,7 +30,7 @@ const ENVIRONMENT: &str = "## The environment, without a file
 `TEMPORAL_TLS_DISABLE_HOST_VERIFICATION`, `TEMPORAL_GRPC_META_*`, and as `_PATH` or `_DATA`
 `TEMPORAL_TLS_SERVER_CA_CERT`, `TEMPORAL_TLS_CLIENT_CERT`, `TEMPORAL_TLS_CLIENT_KEY`, with the meaning that they have for
 Temporal's own tools. An API key or any TLS setting switches TLS on unless `TEMPORAL_TLS=false`. A file is explicit: with
-`--config.file` none of these is read, unless the file names it.
+`--config.file` none of these is read, unless the file names it. Profiles in `temporal.toml` are not read.
 ";
 
 /// The page.
