@@ -103,7 +103,8 @@ fn a_file_over_one_mebibyte_is_refused_before_it_is_parsed() {
 
 #[test]
 fn an_alias_repeats_a_value_and_its_mistake_is_said_once() {
-    let good = "sources:\n  - {name: a, kind: temporal, tls: &tls {server_name: x}}\n  - {name: b, kind: temporal, tls: *tls}\n";
+    let good = "sources:\n  - {name: a, kind: temporal, tls: &tls {server_name: x}}\n  \
+                - {name: b, kind: temporal, tls: *tls}\n";
     assert_eq!(parse(good).unwrap().sources.len(), 2);
     let bad = good.replace("server_name", "server_nme");
     assert_eq!(parse(&bad).unwrap_err().list().len(), 1);

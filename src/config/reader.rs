@@ -1,4 +1,4 @@
-//! Holds a tree against the table: every unknown key, missing key and wrong value becomes a mistake, and reading goes on.
+//! Holds a tree against the table: unknown and missing keys and wrong values become mistakes, and reading goes on.
 
 use std::path::Path;
 
