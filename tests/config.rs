@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -102,7 +103,8 @@ fn a_file_over_one_mebibyte_is_refused_before_it_is_parsed() {
 
 #[test]
 fn an_alias_repeats_a_value_and_its_mistake_is_said_once() {
-    let good = "sources:\n  - {name: a, kind: temporal, tls: &tls {server_name: x}}\n  - {name: b, kind: temporal, tls: *tls}\n";
+    let good = "sources:\n  - {name: a, kind: temporal, tls: &tls {server_name: x}}\n  \
+                - {name: b, kind: temporal, tls: *tls}\n";
     assert_eq!(parse(good).unwrap().sources.len(), 2);
     let bad = good.replace("server_name", "server_nme");
     assert_eq!(parse(&bad).unwrap_err().list().len(), 1);
@@ -206,6 +208,8 @@ fn no_secret_is_ever_printed() {
         assert!(!settings.shown.contains(CANARY), "{}", settings.shown);
     }
     assert!(zero.shown.contains("TEMPORAL_TLS_SERVER_CA_CERT_DATA: <secret>"), "{}", zero.shown);
+    let plain = self::zero(&[("TEMPORAL_API_KEY", CANARY), ("TEMPORAL_TLS", "false")]).unwrap();
+    assert!(plain.shown.contains("# TEMPORAL_TLS: false") && !plain.shown.contains(CANARY), "{}", plain.shown);
     // The secret instead of any value whatever: no message repeats it where a secret could be meant.
     for key in ["password", "passwd", "bearer_token", "api_key", "token", "secret", "authorization"] {
         for kind in ["http", "temporal", "redis"] {
@@ -335,6 +339,36 @@ fn the_reference_page_is_made_from_the_table() {
     assert!(written == page, "docs/config.md is out of date: UPDATE_DOCS=1 cargo test --test config");
 }
 
+#[test]
+fn check_answers_with_its_exit_code() {
+    let code = |files: &[&str]| {
+        let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+        format!("{:?}", worker_exporter::cli::check::run(&files))
+    };
+    let (good, bad) = ("deploy/examples/minimal.yaml", "tests/config/bad/empty.yaml");
+    assert_eq!(code(&[good]), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(code(&[bad, good]), format!("{:?}", ExitCode::from(2)), "one bad file is enough, wherever it stands");
+    assert_eq!(code(&[good, "no/such.yaml"]), format!("{:?}", ExitCode::from(2)));
+}
+
+#[test]
+fn hostile_files_are_refused_quickly() {
+    let large = |piece: &str| piece.repeat((1 << 20) / piece.len());
+    let many_keys: String = (0..60_000).map(|n| format!("k{n}: 1\n")).collect();
+    let many_targets: String =
+        (0..10_000).map(|n| format!("      - {{id: w{n}, url: 'http://h:8080/{n}'}}\n")).collect();
+    let many_targets = format!("sources:\n  - name: web\n    kind: http\n    targets:\n{many_targets}");
+    assert_eq!(parse(&many_targets).unwrap().sources.len(), 1);
+    for text in
+        [large("["), large("- "), large("{a: "), large("? "), large("&a "), large("a\n"), large("#\n"), many_keys]
+    {
+        let started = std::time::Instant::now();
+        assert!(parse(&text).is_err());
+        // An unoptimised build on a busy machine; what is quadratic takes minutes.
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?} took {:?}", &text[..10], started.elapsed());
+    }
+}
+
 /// Lines that make up configurations, whole and broken.
 fn fragment() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -352,8 +386,6 @@ fn fragment() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn no_bytes_make_the_loader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = config::parse(&bytes, "x", Path::new(""), &env());

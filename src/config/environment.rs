@@ -129,7 +129,8 @@ impl ZeroConfig<'_> {
         }
         let (tls, data) = self.tls();
         let wanted = self.switch("TEMPORAL_TLS");
-        let on = wanted.unwrap_or(!tls.fields.is_empty() || data != Tls::default() || source.has("api_key_env"));
+        let with_key = source.has("api_key_env");
+        let on = wanted.unwrap_or(!tls.fields.is_empty() || data != Tls::default() || with_key);
         if on {
             source.set("tls", Value::Section(tls));
         }
@@ -149,6 +150,9 @@ impl ZeroConfig<'_> {
                 key_data: data.key_data,
                 ..tls
             });
+        }
+        if !on && with_key {
+            settings.shown.push_str("# TEMPORAL_TLS: false, so that the API key is sent in plaintext\n");
         }
         for variable in in_memory {
             settings.shown.push_str(&format!("# {variable}: <secret>\n"));

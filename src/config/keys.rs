@@ -104,7 +104,7 @@ impl Group {
             }
             Self::Source => "One entry of `sources`, of any kind.",
             Self::Http => {
-                "A health endpoint of each worker. Every key of `access` may stand here, too, and holds for all targets."
+                "A health endpoint of each worker. Every key of `access` may stand here, too, for all targets."
             }
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
             Self::Redis => "Heartbeat keys in Redis, found by SCAN.",
@@ -340,7 +340,7 @@ pub const FIELD_NAMES: &[(&str, &str)] = &[
     ("waiting", "Tasks that wait for it."),
     ("progress", "A counter that rises while it makes progress."),
     ("task_seconds_total", "Seconds spent on tasks since its start."),
-    ("cpu_percent", "CPU of its limit, 0 to 100."),
+    ("cpu_percent", "CPU in percent of one core: more than 100 on several."),
     ("cpu_ratio", "CPU of its limit, 0 to 1."),
     ("memory_bytes", "Memory."),
     ("memory_limit_bytes", "Limit of its memory."),
@@ -348,7 +348,7 @@ pub const FIELD_NAMES: &[(&str, &str)] = &[
     ("memory_ratio", "Memory of its limit, 0 to 1."),
     ("disk_percent", "Disk in use, 0 to 100."),
     ("disk_ratio", "Disk in use, 0 to 1."),
-    ("gpu_utilization", "GPU in use, percent."),
+    ("gpu_utilization", "GPU in use: a ratio up to 1, or a percentage."),
     ("gpu_memory_percent", "GPU memory in use, 0 to 100."),
     ("gpu_memory_ratio", "GPU memory in use, 0 to 1."),
     ("model_loaded", "Whether its model is loaded."),

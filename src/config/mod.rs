@@ -16,6 +16,7 @@ mod settings;
 mod shown;
 mod sources;
 mod tree;
+mod values;
 
 use std::fs::File;
 use std::io::Read;
@@ -39,7 +40,7 @@ use tree::{Data, Node};
 /// A larger file is not a configuration of ours. 10,000 targets take about half of it.
 const LARGEST: u64 = 1 << 20;
 
-/// Loads the file at `path`. Secrets that it refers to are looked up in `env`; relative paths in it start at its folder.
+/// Loads the file at `path`. Variables that it names are looked up in `env`; relative paths in it start at its folder.
 ///
 /// # Errors
 /// Every mistake of the file.

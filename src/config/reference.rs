@@ -1,6 +1,9 @@
 //! The reference page `docs/config.md`, made from the table.
 
-use super::keys::{Absent, FIELD_NAMES, Group, KEYS, Key};
+use std::time::Duration;
+
+use super::keys::{Absent, FIELD_NAMES, Group, KEYS, Key, Kind};
+use super::quantity::{show_size, show_span};
 
 const HEAD: &str = "# Configuration
 
@@ -27,7 +30,7 @@ const ENVIRONMENT: &str = "## The environment, without a file
 `TEMPORAL_TLS_DISABLE_HOST_VERIFICATION`, `TEMPORAL_GRPC_META_*`, and as `_PATH` or `_DATA`
 `TEMPORAL_TLS_SERVER_CA_CERT`, `TEMPORAL_TLS_CLIENT_CERT`, `TEMPORAL_TLS_CLIENT_KEY`, with the meaning that they have for
 Temporal's own tools. An API key or any TLS setting switches TLS on unless `TEMPORAL_TLS=false`. A file is explicit: with
-`--config.file` none of these is read, unless the file names it.
+`--config.file` none of these is read, unless the file names it. Profiles in `temporal.toml` are not read.
 ";
 
 /// The page.
@@ -53,7 +56,28 @@ fn row(key: &Key) -> String {
         Absent::Value(yaml) => format!("`{yaml}`"),
         Absent::Says(says) => says.to_owned(),
     };
-    format!("| `{}` | {} | {default} | {} |\n", key.name, key.kind.says(), key.meaning)
+    format!("| `{}` | {} | {default} | {} |\n", key.name, kind(key.kind), key.meaning)
+}
+
+/// The type, with its range, and a link to the section that a mapping is.
+fn kind(of: Kind) -> String {
+    match of {
+        Kind::Whole { least, most } => format!("whole number, {least} to {most}"),
+        Kind::Number { least, most } => format!("number, {least} to {most}"),
+        Kind::Size { least, most } => format!("size, {} to {}", show_size(least), show_size(most)),
+        Kind::Span { least, .. } if least > Duration::from_millis(1) => {
+            format!("duration, at least {}", show_span(least))
+        }
+        Kind::Section(group) => link(group),
+        Kind::AnySource => link(Group::Source),
+        Kind::List(of) => format!("list: {}", kind(*of)),
+        of => of.says(),
+    }
+}
+
+fn link(group: Group) -> String {
+    let anchor = group.title().replace(' ', "-").replace('`', "");
+    format!("[{}](#{anchor})", group.title())
 }
 
 fn capital(title: &str) -> String {

@@ -179,6 +179,11 @@ impl Reader<'_> {
             tls.inherit(&tls_defaults);
         }
         let api_key = self.secret(section, "api_key_file", "api_key_env");
+        let by_hand = section.entries("metadata").iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if let (Some((_, field)), Some(_)) = (by_hand, &api_key) {
+            let hint = "keep one of the API key and the Authorization metadata";
+            self.say(field.place.clone(), "two values for the metadata Authorization", hint);
+        }
         // An API key must not travel in the clear.
         let tls = (section.has("tls") || api_key.is_some()).then(|| self.tls(section.section("tls")));
         TemporalSource {
