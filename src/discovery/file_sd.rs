@@ -157,7 +157,7 @@ impl Files<'_> {
         match self.told.get(&path) {
             Some(before) if *before == what => return,
             Some(before) if what.is_empty() && !before.is_empty() => {
-                tracing::info!(source, %file, "target file is good again")
+                tracing::info!(source, %file, "target file is good again");
             }
             _ if !what.is_empty() => tracing::warn!(source, %file, "target file: {what}"),
             _ => {}

@@ -173,6 +173,14 @@ fn pointers_find_what_has_no_documented_name() {
 }
 
 #[test]
+fn a_detail_is_no_part_and_a_name_is_no_state() {
+    let body = json!({"status": "ok", "worker": "mail-7", "debug": false, "message": "all failed mails were sent again",
+        "details": {"exists": false, "last_job": "failed", "disk": {"total": 5, "error": null}}, "error": "none"});
+    let says = ask(200, &body).says;
+    assert_eq!((says.overall, says.failing, says.unreadable), (Some(Said::Up), vec![], None));
+}
+
+#[test]
 fn phases_of_life_are_told_apart() {
     for word in ["starting", "INITIALIZED", "initializing"] {
         let says = ask(200, &json!({"status": word})).says;
@@ -277,7 +285,7 @@ proptest! {
         code in any::<u16>(), kind in "[a-z/+]{0,20}", body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let answer = read(code, Some(&kind), &body, &Fields::default());
-        if code >= 500 && code < 600 {
+        if (500..600).contains(&code) {
             prop_assert_eq!(answer.says.overall, Some(Said::Down));
         }
     }

@@ -53,6 +53,11 @@ pub enum Format {
 /// # Errors
 /// The first mistake, with its place.
 pub fn groups(format: Format, text: &str) -> Result<Vec<Group>, Mistake> {
+    // A file without a byte is one that is being written just now: taking it for an empty list would let every worker in
+    // it leave. Whoever means nobody writes `[]`.
+    if text.trim().is_empty() {
+        return Err(Mistake { line: 1, column: 1, what: "the file is empty; write `[]` for no targets".into() });
+    }
     match format {
         Format::Json => serde_json::from_str(text).map_err(|error| Mistake {
             line: error.line(),
@@ -71,7 +76,7 @@ fn yaml(text: &str) -> Result<Vec<Group>, Mistake> {
     })?;
     let Some(document) = documents.first() else { return Ok(Vec::new()) };
     let YamlData::Sequence(items) = &document.data else {
-        // An empty file is an empty list: a controller that has found nobody writes just that.
+        // Nothing but comments is an empty list.
         return if document.data.is_null() {
             Ok(Vec::new())
         } else {
@@ -209,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_an_empty_list() {
-        assert_eq!(read(Format::Yaml, ""), []);
+    fn a_list_of_nobody_is_an_empty_list() {
+        assert_eq!(read(Format::Yaml, "[]"), []);
         assert_eq!(read(Format::Yaml, "# nobody\n"), []);
         assert_eq!(read(Format::Json, "[]"), []);
     }
@@ -219,7 +224,8 @@ mod tests {
     fn a_mistake_is_named_with_its_place() {
         for (format, text, expected) in [
             (Format::Json, "[\n{\"targets\":[\"a:1\"],]", "line 2 column 20: "),
-            (Format::Json, "", "line 1 column 0: EOF while parsing a value"),
+            (Format::Json, "", "line 1 column 1: the file is empty; write `[]` for no targets"),
+            (Format::Yaml, " \n", "line 1 column 1: the file is empty"),
             (Format::Json, r#"[{"hosts":[]}]"#, "line 1 column 9: unknown field `hosts`"),
             (Format::Yaml, "targets: [a:1]", "line 1 column 1: expected a list of target groups"),
             (Format::Yaml, "- targets: a:1", "line 1 column 12: expected a list of `host:port`"),

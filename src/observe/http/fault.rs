@@ -43,9 +43,10 @@ impl Fault {
         })
     }
 
-    /// Of the resolver.
+    /// Of the resolver. It needs a descriptor too, and says "no such name" when it gets none: so one is asked for here.
     pub(super) fn of_lookup(error: &io::Error) -> Self {
-        if is_own(error) { Self::Own(Failure::Local) } else { Self::Worker(Failure::Dns) }
+        let exhausted = || std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).is_err_and(|e| is_own(&e));
+        if is_own(error) || exhausted() { Self::Own(Failure::Local) } else { Self::Worker(Failure::Dns) }
     }
 
     /// Of the HTTP exchange.

@@ -64,7 +64,7 @@ impl Keyring {
                     }
                     // A pair that is written just now does not match for a moment: the old one serves on.
                     Err(why) => {
-                        tracing::warn!(reason = why, "changed TLS files are not usable; the old ones stay in use")
+                        tracing::warn!(reason = why, "changed TLS files are not usable; the old ones stay in use");
                     }
                 }
             }

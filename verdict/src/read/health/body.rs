@@ -251,14 +251,14 @@ impl Claim {
             Value::Object(map) if map.keys().any(|key| STATUS.contains(&fold(key).as_str())) => {
                 self.child(name, value, under);
             }
+            // `db: false` beside a state is a part; `exists: false` or `last_job: "failed"` inside `details` is a detail.
+            _ if !BESIDE.contains(&fold(name).as_str()) => {}
+            Value::Bool(good) => self.part(format!("{under}{name}"), if *good { Said::Up } else { Said::Down }),
+            // `"worker": "running"` is a part, `"worker": "mail-7"` is a name.
             Value::String(word) => {
                 if let Some(meaning) = words::meaning(word) {
                     self.part(format!("{under}{name}"), meaning.said);
                 }
-            }
-            // `db: false` beside a state is a part; inside `details`, `exists: false` is a detail.
-            Value::Bool(good) if BESIDE.contains(&fold(name).as_str()) => {
-                self.part(format!("{under}{name}"), if *good { Said::Up } else { Said::Down });
             }
             _ => {}
         }
