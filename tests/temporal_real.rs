@@ -26,7 +26,7 @@ use temporalio_protos::temporal::api::worker::v1::{
 };
 use temporalio_protos::temporal::api::workflowservice::v1::workflow_service_client::WorkflowServiceClient;
 use temporalio_protos::temporal::api::workflowservice::v1::{
-    PollWorkflowTaskQueueRequest, RecordWorkerHeartbeatRequest, StartWorkflowExecutionRequest,
+    GetSystemInfoRequest, PollWorkflowTaskQueueRequest, RecordWorkerHeartbeatRequest, StartWorkflowExecutionRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use verdict::evidence::{Listing, QueueKey, QueueReport, Report, Scope};
@@ -40,11 +40,17 @@ struct Server {
     process: Child,
     command: PathBuf,
     port: u16,
+    dynamic_config: &'static [&'static str],
 }
 
 impl Server {
-    /// `None`, said aloud, where the command is not installed.
+    /// One that takes heartbeats. `None`, said aloud, where the command is not installed.
     async fn start() -> Option<Self> {
+        // Both are on by themselves from 1.30 on.
+        Self::with(&["frontend.WorkerHeartbeatsEnabled=true", "frontend.ListWorkersEnabled=true"]).await
+    }
+
+    async fn with(dynamic_config: &'static [&'static str]) -> Option<Self> {
         let Some(command) = command() else {
             assert!(
                 std::env::var("CI").as_deref() != Ok("true"),
@@ -54,17 +60,14 @@ impl Server {
             return None;
         };
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = spawn(&command, port);
-        let server = Self { process, command, port };
+        let process = spawn(&command, port, dynamic_config);
+        let server = Self { process, command, port, dynamic_config };
         server.ready().await;
         Some(server)
     }
 
     async fn ready(&self) {
-        eventually("the server to answer", || async {
-            list(&self.source("default")).await.ok().filter(|listing| listing.heartbeats)
-        })
-        .await;
+        eventually("the server to answer", || async { list(&self.source("default")).await.ok() }).await;
     }
 
     fn kill(&mut self) {
@@ -73,7 +76,7 @@ impl Server {
     }
 
     async fn restart(&mut self) {
-        self.process = spawn(&self.command, self.port);
+        self.process = spawn(&self.command, self.port, self.dynamic_config);
         self.ready().await;
     }
 
@@ -105,13 +108,17 @@ impl Server {
     }
 
     async fn beat(&self, beats: Vec<WorkerHeartbeat>) {
+        self.try_beat(beats).await.unwrap();
+    }
+
+    async fn try_beat(&self, beats: Vec<WorkerHeartbeat>) -> Result<(), tonic::Status> {
         let request = RecordWorkerHeartbeatRequest {
             namespace: "default".into(),
             identity: "test".into(),
             worker_heartbeat: beats,
             ..<_>::default()
         };
-        self.client().record_worker_heartbeat(request).await.unwrap();
+        self.client().record_worker_heartbeat(request).await.map(|_| ())
     }
 }
 
@@ -122,10 +129,11 @@ impl Drop for Server {
     }
 }
 
-fn spawn(command: &PathBuf, port: u16) -> Child {
+fn spawn(command: &PathBuf, port: u16, dynamic_config: &[&str]) -> Child {
     Command::new(command)
         .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error", "--port"])
         .arg(port.to_string())
+        .args(dynamic_config.iter().flat_map(|value| ["--dynamic-config-value", value]))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -225,6 +233,18 @@ async fn a_worker_is_seen_as_it_beats_says_goodbye_and_leaves() {
 }
 
 #[tokio::test]
+async fn with_heartbeats_off_the_list_means_nothing_and_the_pollers_remain() {
+    let Some(server) = Server::with(&["frontend.WorkerHeartbeatsEnabled=false"]).await else { return };
+    // Taken and thrown away from 1.30 on, refused before: no matter.
+    let _ = server.try_beat(vec![worker("k1", 1)]).await;
+    let source = server.source("default");
+    let listing = list(&source).await.unwrap();
+    assert!(!listing.heartbeats, "an empty list of a namespace that takes no heartbeats is not \"all gone\"");
+    assert!(listing.records.is_empty());
+    assert!(queue(&source, "orders", TaskType::Activity).await.is_ok());
+}
+
+#[tokio::test]
 async fn two_thousand_five_hundred_workers_are_listed_page_by_page_each_once() {
     let Some(server) = Server::start().await else { return };
     for hundred in 0..25 {
@@ -249,7 +269,9 @@ async fn a_queue_shows_what_waits_and_who_polls() {
     list(&source).await.unwrap();
     let empty = queue(&source, "nobody", TaskType::Workflow).await.unwrap();
     assert_eq!((empty.backlog, empty.pollers.len()), (Some(0), 0), "a name that nobody uses is visible as such");
-    assert_eq!(empty.rate_limited, Some(false), "a server of today says so itself");
+    let version = server.client().get_system_info(GetSystemInfoRequest {}).await.unwrap().into_inner().server_version;
+    let reports = !["1.27.", "1.28.", "1.29.", "1.30.", "1.31."].iter().any(|old| version.starts_with(old));
+    assert_eq!(empty.rate_limited, reports.then_some(false), "only servers from 1.32 on say so: this is {version}");
     assert!(empty.serving_builds.is_empty());
 
     let request = StartWorkflowExecutionRequest {

@@ -65,6 +65,8 @@ fn beneath(status: &Status) -> Option<Failure> {
         match error.to_string().as_str() {
             "dns error" => return Some(Failure::Dns),
             text if text.contains("HTTP/2 was not negotiated") => return Some(Failure::Protocol),
+            // In TLS 1.3 a server refuses our certificate after the handshake, and h2 keeps only the text of it.
+            text if text.starts_with("received fatal alert") => return Some(Failure::Tls),
             text if text.contains("TLS handshake timeout") => return Some(Failure::Timeout),
             _ => {}
         }
