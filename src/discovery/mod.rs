@@ -1,8 +1,15 @@
 //! Who the workers are: one file per way. Each sends its FULL set, so that the vanished vanish.
 
+pub mod file_sd;
+pub mod fixed;
+
 use std::sync::Arc;
 
-use crate::config::HttpTarget;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Detail, HttpTarget, Source};
 
 /// The full set of HTTP targets of one source, by whatever way they were found.
 #[derive(Debug, Clone)]
@@ -11,4 +18,14 @@ pub struct Found {
     pub source: Arc<str>,
     /// All of them.
     pub targets: Vec<HttpTarget>,
+}
+
+/// Finds the HTTP targets of a source for as long as `cancel` allows, on a task of `tasks`: the full set at once, and
+/// again after each change. `None` for a source that finds its workers itself.
+pub fn watch(source: &Source, tasks: &TaskTracker, cancel: CancellationToken) -> Option<mpsc::Receiver<Found>> {
+    let Detail::Http(http) = &source.detail else { return None };
+    let (sender, receiver) = mpsc::channel(4);
+    let fleet = source.fleet.clone().unwrap_or_else(|| Arc::clone(&source.name));
+    tasks.spawn(file_sd::run(Arc::clone(&source.name), fleet, http.clone(), sender, cancel));
+    Some(receiver)
 }

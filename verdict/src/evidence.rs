@@ -119,6 +119,9 @@ pub struct Observation {
     pub alias: Option<Arc<str>>,
     /// Its heartbeat.
     pub beat: Option<Beat>,
+    /// When it last did something, by its own clock: a work channel that moves when this changes. Old is not stale: an
+    /// idle worker has an old one.
+    pub last_activity: Option<WallTime>,
     /// Whether and how it answered us.
     pub reach: Option<Reach>,
     /// What it says of itself.
@@ -146,6 +149,7 @@ impl Observation {
             identity: None,
             alias: None,
             beat: None,
+            last_activity: None,
             reach: None,
             says: Says::default(),
             numbers: Numbers::default(),
@@ -239,7 +243,7 @@ pub struct Says {
     pub contradiction: bool,
     /// The body could not be read, or a field of it; the code decided.
     pub unreadable: Option<Failure>,
-    /// Names of its parts that are not up, at most 32, in order of appearance.
+    /// Names of its parts that are not up, at most 32, the worst first.
     pub failing: Vec<(Arc<str>, Said)>,
 }
 

@@ -1,0 +1,244 @@
+//! Prometheus target groups, from text to targets. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
+use serde::Deserialize;
+use url::Url;
+
+use crate::config::{HttpSource, HttpTarget};
+
+/// One target group: addresses that share labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// `host:port` each.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// Labels of all of them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} column {}: {}", self.line, self.column, self.what)
+    }
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `.json`.
+    Json,
+    /// `.yml`, `.yaml` and everything else.
+    Yaml,
+}
+
+/// Reads the groups of a file: a list of `{targets, labels}`.
+///
+/// # Errors
+/// The first mistake, with its place.
+pub fn groups(format: Format, text: &str) -> Result<Vec<Group>, Mistake> {
+    match format {
+        Format::Json => serde_json::from_str(text).map_err(|error| Mistake {
+            line: error.line(),
+            column: error.column(),
+            // serde_json puts the place into its text as well.
+            what: error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
+        }),
+        Format::Yaml => yaml(text),
+    }
+}
+
+fn yaml(text: &str) -> Result<Vec<Group>, Mistake> {
+    let documents = MarkedYaml::load_from_str(text).map_err(|error| {
+        let place = error.marker();
+        Mistake { line: place.line(), column: place.col() + 1, what: error.info().to_owned() }
+    })?;
+    let Some(document) = documents.first() else { return Ok(Vec::new()) };
+    let YamlData::Sequence(items) = &document.data else {
+        // An empty file is an empty list: a controller that has found nobody writes just that.
+        return if document.data.is_null() {
+            Ok(Vec::new())
+        } else {
+            Err(mistake(document, "expected a list of target groups"))
+        };
+    };
+    items.iter().map(group).collect()
+}
+
+fn group(node: &MarkedYaml<'_>) -> Result<Group, Mistake> {
+    let YamlData::Mapping(map) = &node.data else {
+        return Err(mistake(node, "expected a target group: `targets:` and `labels:`"));
+    };
+    let mut group = Group::default();
+    for (key, value) in map {
+        match key.data.as_str() {
+            Some("targets") => {
+                let YamlData::Sequence(items) = &value.data else {
+                    return Err(mistake(value, "expected a list of `host:port`"));
+                };
+                group.targets = items.iter().map(text_of).collect::<Result<_, _>>()?;
+            }
+            Some("labels") => {
+                let YamlData::Mapping(labels) = &value.data else {
+                    return Err(mistake(value, "expected a map of labels"));
+                };
+                for (name, value) in labels {
+                    group.labels.insert(text_of(name)?, text_of(value)?);
+                }
+            }
+            _ => return Err(mistake(key, "unknown key; a target group has `targets` and `labels`")),
+        }
+    }
+    Ok(group)
+}
+
+fn text_of(node: &MarkedYaml<'_>) -> Result<String, Mistake> {
+    node.data.as_str().map(str::to_owned).ok_or_else(|| mistake(node, "expected a text; put it in quotes"))
+}
+
+fn mistake(node: &MarkedYaml<'_>, what: &str) -> Mistake {
+    Mistake { line: node.span.start.line(), column: node.span.start.col() + 1, what: what.to_owned() }
+}
+
+/// The targets of these groups, and a sentence for each that cannot be one.
+/// Who gives no fleet by label belongs to `fleet`.
+pub fn targets(groups: &[Group], source: &HttpSource, fleet: &Arc<str>) -> (Vec<HttpTarget>, Vec<String>) {
+    let mut targets = Vec::new();
+    let mut refused = Vec::new();
+    for group in groups {
+        for address in &group.targets {
+            match target(address, &group.labels, source, fleet) {
+                Ok(target) => targets.push(target),
+                Err(why) => refused.push(why),
+            }
+        }
+    }
+    (targets, refused)
+}
+
+fn target(
+    address: &str,
+    labels: &BTreeMap<String, String>,
+    source: &HttpSource,
+    fleet: &Arc<str>,
+) -> Result<HttpTarget, String> {
+    let label = |name: &str| labels.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let scheme = label("__scheme__").unwrap_or(if source.https { "https" } else { "http" });
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("target {address:?}: scheme {scheme:?} is neither http nor https"));
+    }
+    // Whoever writes more than an address means something else than we would understand, and may hide userinfo in it.
+    if address.is_empty() || address.contains(['/', '@', '?', '#']) || address.chars().any(char::is_whitespace) {
+        return Err(
+            "a target is not `host:port`; give scheme and path by the labels __scheme__ and __health_path__".into()
+        );
+    }
+    // `__metrics_path__` is where Prometheus looks for metrics, which is not where a worker says how it is.
+    let path = label("__health_path__").unwrap_or(&source.path);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let url = Url::parse(&format!("{scheme}://{address}{slash}{path}"))
+        .map_err(|error| format!("target {address:?}: {error}"))?;
+    let named = |name: &Option<String>| name.as_deref().and_then(label);
+    let fleet = named(&source.fleet_label).map_or_else(|| Arc::clone(fleet), Arc::from);
+    let id = named(&source.worker_label).unwrap_or(address);
+    Ok(HttpTarget { id: Arc::from(id), fleet, url, access: None })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+    use crate::config::Access;
+
+    fn source() -> HttpSource {
+        HttpSource {
+            targets: Vec::new(),
+            file_sd: Vec::new(),
+            path: "/health".into(),
+            https: false,
+            worker_label: Some("pod".into()),
+            fleet_label: Some("team".into()),
+            access: Arc::new(Access::default()),
+            fields: BTreeMap::new(),
+            max_body: 65_536,
+        }
+    }
+
+    fn read(format: Format, text: &str) -> Vec<(String, String, String)> {
+        let (targets, refused) = targets(&groups(format, text).unwrap(), &source(), &Arc::from("night"));
+        assert_eq!(refused, Vec::<String>::new());
+        targets.iter().map(|t| (t.fleet.to_string(), t.id.to_string(), t.url.to_string())).collect()
+    }
+
+    #[test]
+    fn json_and_yaml_say_the_same() {
+        let json = r#"[{"targets":["a:1","b:2"],"labels":{"team":"mail","__scheme__":"https"}},{"targets":["c:3"]}]"#;
+        let yaml = "- targets: ['a:1', 'b:2']\n  labels:\n    team: mail\n    __scheme__: https\n- targets:\n  - c:3\n";
+        let expected = [
+            ("mail", "a:1", "https://a:1/health"),
+            ("mail", "b:2", "https://b:2/health"),
+            ("night", "c:3", "http://c:3/health"),
+        ]
+        .map(|(fleet, id, url)| (fleet.to_owned(), id.to_owned(), url.to_owned()));
+        assert_eq!(read(Format::Json, json), expected);
+        assert_eq!(read(Format::Yaml, yaml), expected);
+    }
+
+    #[test]
+    fn labels_name_the_worker_and_its_health_path_and_the_metrics_path_is_left_alone() {
+        let json =
+            r#"[{"targets":["[::1]:80"],"labels":{"pod":"w-0","__metrics_path__":"/m","__health_path__":"live?x=1"}}]"#;
+        assert_eq!(read(Format::Json, json), [("night".into(), "w-0".into(), "http://[::1]/live?x=1".into())]);
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_list() {
+        assert_eq!(read(Format::Yaml, ""), []);
+        assert_eq!(read(Format::Yaml, "# nobody\n"), []);
+        assert_eq!(read(Format::Json, "[]"), []);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (format, text, expected) in [
+            (Format::Json, "[\n{\"targets\":[\"a:1\"],]", "line 2 column 20: "),
+            (Format::Json, "", "line 1 column 0: EOF while parsing a value"),
+            (Format::Json, r#"[{"hosts":[]}]"#, "line 1 column 9: unknown field `hosts`"),
+            (Format::Yaml, "targets: [a:1]", "line 1 column 1: expected a list of target groups"),
+            (Format::Yaml, "- targets: a:1", "line 1 column 12: expected a list of `host:port`"),
+            (Format::Yaml, "- hosts: [a:1]", "line 1 column 3: unknown key"),
+            (Format::Yaml, "- targets: [80]", "line 1 column 13: expected a text; put it in quotes"),
+            (Format::Yaml, "- targets: ['a:1']\n  labels:\n    a: [", "line 4 column 1: "),
+        ] {
+            let said = groups(format, text).unwrap_err().to_string();
+            assert!(said.starts_with(expected), "{text:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_alone_and_never_repeated_with_its_userinfo() {
+        let groups =
+            groups(Format::Json, r#"[{"targets":["u:secret@h:1","http://h:1/","a b","h:99999","h:1"]}]"#).unwrap();
+        let (targets, refused) = targets(&groups, &source(), &Arc::from("night"));
+        assert_eq!(targets.len(), 1);
+        assert_eq!(refused.len(), 4);
+        assert!(!refused.concat().contains("secret"));
+    }
+}

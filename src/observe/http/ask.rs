@@ -1,0 +1,174 @@
+//! One request and its answer, within every limit: no redirects, no kept connection, no body larger than allowed.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+use url::{Position, Url};
+use verdict::words::Failure;
+
+use super::connect::{self, Stream};
+use super::fault::Fault;
+use super::tls::Keyring;
+use crate::config::{Access, Secret};
+
+/// All headers of an answer together, bytes.
+const HEADER_BYTES: usize = 16 * 1024;
+/// Headers of an answer.
+const HEADERS: usize = 100;
+const USER_AGENT: &str = concat!("worker-exporter/", env!("CARGO_PKG_VERSION"));
+/// JSON before text, since it tells more. A framework that offers a page of HTML then sends its data.
+const ACCEPT: &str = "application/health+json, application/json;q=0.9, text/plain;q=0.5, */*;q=0.1";
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) code: u16,
+    pub(super) content_type: Option<String>,
+    /// The body, or why it was not read.
+    pub(super) body: Result<Bytes, Failure>,
+}
+
+/// Asks once, over a fresh connection.
+pub(super) async fn ask(
+    url: &Url,
+    access: &std::sync::Arc<Access>,
+    keyring: &Keyring,
+    max_body: usize,
+    timeout: Duration,
+) -> Result<Answer, Fault> {
+    let deadline = Instant::now() + timeout;
+    let request = request(url, access)?;
+    // Our own mistake is found before the worker is bothered.
+    let tls = match url.scheme() {
+        "https" => Some(keyring.prepare(url, access)?),
+        "http" => None,
+        _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
+    };
+    let tcp = connect::tcp(url, deadline).await?;
+    let stream = match tls {
+        Some((config, name)) => connect::tls(tcp, config, name).await?,
+        None => Stream::Plain(tcp),
+    };
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEADER_BYTES)
+        .max_headers(HEADERS)
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+        .await
+        .map_err(|error| Fault::of_http(&error))?;
+    let exchange = async move {
+        let response = sender.send_request(request).await.map_err(|error| Fault::of_http(&error))?;
+        receive(response, max_body).await
+    };
+    drive(connection, exchange).await
+}
+
+/// Runs the connection inside this very future: when the look ends, so does everything of it, and no task is left.
+async fn drive<T>(
+    connection: impl Future<Output = hyper::Result<()>>,
+    exchange: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let mut connection = pin!(connection);
+    let mut exchange = pin!(exchange);
+    let mut open = true;
+    std::future::poll_fn(|cx| {
+        // What goes wrong in the connection, the exchange is told as well.
+        open = open && connection.as_mut().poll(cx).is_pending();
+        exchange.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn receive(response: Response<Incoming>, max_body: usize) -> Result<Answer, Fault> {
+    let headers = response.headers();
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let code = response.status().as_u16();
+    let content_type = text(header::CONTENT_TYPE);
+    // We asked for no encoding. Who compresses all the same is not unpacked: a small body may unpack to gigabytes.
+    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    let refused = if encoded {
+        Some(Failure::BodyInvalid)
+    } else if declared.is_some_and(|length| length > max_body) {
+        Some(Failure::BodyTooLarge)
+    } else {
+        None
+    };
+    let body = match refused {
+        Some(failure) => Err(failure),
+        None => collect(response.into_body(), max_body).await?,
+    };
+    Ok(Answer { code, content_type, body })
+}
+
+/// The body up to the cap; the connection is dropped with what lies beyond it.
+async fn collect(mut body: Incoming, max_body: usize) -> Result<Result<Bytes, Failure>, Fault> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Fault::of_http(&error))?;
+        if let Some(data) = frame.data_ref() {
+            if whole.len() + data.len() > max_body {
+                return Ok(Err(Failure::BodyTooLarge));
+            }
+            whole.extend_from_slice(data);
+        }
+    }
+    Ok(Ok(whole.freeze()))
+}
+
+fn request(url: &Url, access: &Access) -> Result<Request<Empty<Bytes>>, Fault> {
+    let host = url.host_str().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
+    let host = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT_ENCODING, "identity")
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
+    let headers = request.headers_mut();
+    for (name, secret) in &access.headers {
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
+        headers.insert(name, hidden(reveal(secret)?.expose_secret())?);
+    }
+    if let Some((user, password)) = &access.basic {
+        let pair = STANDARD.encode(format!("{user}:{}", reveal(password)?.expose_secret()));
+        headers.insert(header::AUTHORIZATION, hidden(&format!("Basic {pair}"))?);
+    }
+    if let Some(token) = &access.bearer {
+        headers.insert(header::AUTHORIZATION, hidden(&format!("Bearer {}", reveal(token)?.expose_secret()))?);
+    }
+    Ok(request)
+}
+
+/// A header value that no debug output shows.
+fn hidden(value: &str) -> Result<HeaderValue, Fault> {
+    let mut value = HeaderValue::try_from(value).map_err(|_| Fault::Configuration(Failure::Unauthenticated))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A credential that cannot be read is our fault, not the worker's. The error names the file, never its content.
+fn reveal(secret: &Secret) -> Result<secrecy::SecretString, Fault> {
+    secret.reveal().map_err(|error| match secret {
+        Secret::File(path) => {
+            let what = format!("the secret file {} cannot be read: {}", path.display(), error.kind());
+            Fault::Unusable(Failure::Unauthenticated, what)
+        }
+        Secret::Held(_) => Fault::Configuration(Failure::Unauthenticated),
+    })
+}

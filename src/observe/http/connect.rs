@@ -1,0 +1,107 @@
+//! From an address to a connected stream.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::{Host, Url};
+use verdict::words::Failure;
+
+use super::fault::Fault;
+
+/// Addresses of one name that are tried. A name with hundreds of records is not a worker.
+const ADDRESSES: usize = 8;
+
+/// A connection, plain or not.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects, trying each address of the name within the deadline.
+pub(super) async fn tcp(url: &Url, deadline: Instant) -> Result<TcpStream, Fault> {
+    let port = url.port_or_known_default().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
+    let addresses: Vec<SocketAddr> = match url.host() {
+        Some(Host::Ipv4(ip)) => vec![SocketAddr::new(IpAddr::V4(ip), port)],
+        Some(Host::Ipv6(ip)) => vec![SocketAddr::new(IpAddr::V6(ip), port)],
+        Some(Host::Domain(name)) => {
+            let found = tokio::net::lookup_host((name, port)).await.map_err(|error| Fault::of_lookup(&error))?;
+            found.take(ADDRESSES).collect()
+        }
+        None => return Err(Fault::Configuration(Failure::InvalidArgument)),
+    };
+    let mut last = Fault::Worker(Failure::Dns);
+    for (at, address) in addresses.iter().enumerate() {
+        // Each gets an equal share of what is left, so that a dead first address does not eat the deadline.
+        let left = u32::try_from(addresses.len() - at).unwrap_or(1);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        last = match tokio::time::timeout(share.max(Duration::from_millis(1)), TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => Fault::of_io(&error),
+            Err(_) => Fault::Worker(Failure::Timeout),
+        };
+        if matches!(last, Fault::Own(_)) {
+            break;
+        }
+    }
+    Err(last)
+}
+
+/// Shakes hands over TLS.
+pub(super) async fn tls(
+    stream: TcpStream,
+    config: Arc<rustls::ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Stream, Fault> {
+    match TlsConnector::from(config).connect(name, stream).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        // Whatever breaks inside the handshake but our own machine is the handshake's failure.
+        Err(error) => Err(match Fault::of_io(&error) {
+            Fault::Worker(Failure::Protocol) => Fault::Worker(Failure::Tls),
+            other => other,
+        }),
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

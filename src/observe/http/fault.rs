@@ -1,0 +1,102 @@
+//! Whose fault it is when there is no answer: the worker's, our configuration's, or our own machine's.
+
+use std::error::Error;
+use std::io;
+
+use verdict::words::Failure;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Evidence against the worker.
+    Worker(Failure),
+    /// We are misconfigured: evidence of nothing.
+    Configuration(Failure),
+    /// The same, and what is unusable: a sentence that names a file, never what is in it.
+    Unusable(Failure, String),
+    /// Our own machine failed: the look has failed.
+    Own(Failure),
+}
+
+/// "Too many open files" of the process and of the system: the standard library has no kind for them.
+const NO_DESCRIPTORS: [i32; 2] = [24, 23];
+/// "No buffer space available".
+const NO_BUFFERS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+
+impl Fault {
+    /// Of a socket.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        if is_own(error) {
+            return Self::Own(Failure::Local);
+        }
+        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return Self::Worker(Failure::Tls);
+        }
+        Self::Worker(match error.kind() {
+            io::ErrorKind::ConnectionRefused => Failure::Refused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+                Failure::Unreachable
+            }
+            io::ErrorKind::TimedOut => Failure::Timeout,
+            io::ErrorKind::InvalidData => Failure::Protocol,
+            _ => Failure::Reset,
+        })
+    }
+
+    /// Of the resolver.
+    pub(super) fn of_lookup(error: &io::Error) -> Self {
+        if is_own(error) { Self::Own(Failure::Local) } else { Self::Worker(Failure::Dns) }
+    }
+
+    /// Of the HTTP exchange.
+    pub(super) fn of_http(error: &hyper::Error) -> Self {
+        if error.is_parse_too_large() {
+            return Self::Worker(Failure::HeaderLimit);
+        }
+        let mut source = error.source();
+        while let Some(inner) = source {
+            if let Some(io) = inner.downcast_ref::<io::Error>() {
+                return Self::of_io(io);
+            }
+            source = inner.source();
+        }
+        if error.is_parse() {
+            return Self::Worker(Failure::Protocol);
+        }
+        Self::Worker(Failure::Reset)
+    }
+}
+
+fn is_own(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
+        || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code) || code == NO_BUFFERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_exhaustion_is_never_the_workers_fault() {
+        for code in [24, 23, NO_BUFFERS] {
+            assert_eq!(Fault::of_io(&io::Error::from_raw_os_error(code)), Fault::Own(Failure::Local), "{code}");
+            assert_eq!(Fault::of_lookup(&io::Error::from_raw_os_error(code)), Fault::Own(Failure::Local), "{code}");
+        }
+        let no_port = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        assert_eq!(Fault::of_io(&no_port), Fault::Own(Failure::Local));
+    }
+
+    #[test]
+    fn each_socket_error_has_its_word() {
+        for (kind, failure) in [
+            (io::ErrorKind::ConnectionRefused, Failure::Refused),
+            (io::ErrorKind::ConnectionReset, Failure::Reset),
+            (io::ErrorKind::UnexpectedEof, Failure::Reset),
+            (io::ErrorKind::HostUnreachable, Failure::Unreachable),
+            (io::ErrorKind::NetworkUnreachable, Failure::Unreachable),
+            (io::ErrorKind::TimedOut, Failure::Timeout),
+        ] {
+            assert_eq!(Fault::of_io(&io::Error::from(kind)), Fault::Worker(failure), "{kind}");
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! HTTP health answers: any common body shape, code and body both count.
