@@ -164,3 +164,18 @@ fn every_fleet_is_named_in_the_rules_and_has_a_source() {
     }
     assert_eq!(settings.rulebook.sources.len(), settings.sources.len());
 }
+
+#[tokio::test]
+async fn what_is_shown_as_configuration_names_every_worker_at_its_address() {
+    let cancel = CancellationToken::new();
+    let settings = start(cancel.clone()).await.unwrap();
+    for target in targets(&settings) {
+        assert!(
+            settings.shown.contains(&format!("{{id: {}, url: \"{}\"}}", target.id, target.url)),
+            "{}",
+            settings.shown
+        );
+    }
+    assert!(settings.shown.contains("      waiting: /components/worker/details/waiting\n"), "{}", settings.shown);
+    cancel.cancel();
+}
