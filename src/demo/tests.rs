@@ -207,4 +207,17 @@ fn the_ordinary_reader_hears_what_the_troubled_ones_say() {
     let frozen = [110, 150].map(|second| read(Life::LoopDies, Shape::Gpu, second).beat.unwrap().stamp.unwrap());
     assert_eq!(frozen[0], frozen[1]);
     assert!(read(Life::Stuck, Shape::HealthJson, 100).numbers.waiting > Some(0));
+#[tokio::test]
+async fn what_is_shown_as_configuration_names_every_worker_at_its_address() {
+    let cancel = CancellationToken::new();
+    let settings = start(cancel.clone()).await.unwrap();
+    for target in targets(&settings) {
+        assert!(
+            settings.shown.contains(&format!("{{id: {}, url: \"{}\"}}", target.id, target.url)),
+            "{}",
+            settings.shown
+        );
+    }
+    assert!(settings.shown.contains("      waiting: /components/worker/details/waiting\n"), "{}", settings.shown);
+    cancel.cancel();
 }
