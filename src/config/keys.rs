@@ -1,0 +1,355 @@
+//! THE table of keys: name, type, default, meaning, and the section where each stands.
+//!
+//! Parsing, defaults, hints and `docs/config.md` all come from here. A new key is one row, and the line of the
+//! conversion that uses it.
+
+use std::time::Duration;
+
+/// A kind of section: a mapping with a closed set of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    File,
+    Global,
+    Rules,
+    Fleet,
+    FleetQueue,
+    Source,
+    Http,
+    Temporal,
+    Redis,
+    Target,
+    Access,
+    FileSd,
+    BasicAuth,
+    SecretRef,
+    Tls,
+    TaskQueue,
+}
+
+impl Group {
+    /// In the order of the reference page.
+    pub(super) const ALL: &'static [Self] = &[
+        Self::File,
+        Self::Global,
+        Self::Rules,
+        Self::Fleet,
+        Self::FleetQueue,
+        Self::Source,
+        Self::Http,
+        Self::Target,
+        Self::FileSd,
+        Self::Access,
+        Self::BasicAuth,
+        Self::Temporal,
+        Self::TaskQueue,
+        Self::Redis,
+        Self::Tls,
+        Self::SecretRef,
+    ];
+
+    /// Whose keys it has besides its own.
+    pub(super) const fn includes(self) -> &'static [Self] {
+        match self {
+            Self::Fleet => &[Self::Rules],
+            Self::Http => &[Self::Source, Self::Access],
+            Self::Temporal | Self::Redis => &[Self::Source],
+            _ => &[],
+        }
+    }
+
+    /// All its keys, in the order of the table.
+    pub(super) fn keys(self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(move |key| key.group == self || self.includes().contains(&key.group))
+    }
+
+    /// The key of this name.
+    pub(super) fn key(self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+
+    /// How messages and the reference page call it.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::File => "the file",
+            Self::Global => "`global`",
+            Self::Rules => "`defaults`",
+            Self::Fleet => "a fleet",
+            Self::FleetQueue => "a queue of a fleet",
+            Self::Source => "a source",
+            Self::Http => "a source of kind http",
+            Self::Temporal => "a source of kind temporal",
+            Self::Redis => "a source of kind redis",
+            Self::Target => "a target",
+            Self::Access => "`access`",
+            Self::FileSd => "`file_sd`",
+            Self::BasicAuth => "`basic_auth`",
+            Self::SecretRef => "a reference to a secret",
+            Self::Tls => "`tls`",
+            Self::TaskQueue => "a task queue",
+        }
+    }
+
+    /// One sentence for the reference page.
+    pub(super) const fn about(self) -> &'static str {
+        match self {
+            Self::File => "The top level of the file.",
+            Self::Global => "What holds for the whole program.",
+            Self::Rules => {
+                "The rules of every fleet that does not set its own, also of fleets that are not listed. \
+                 Each of these keys may stand under a fleet, too."
+            }
+            Self::Fleet => "One entry of `fleets`. Every key of `defaults` may stand here, too.",
+            Self::FleetQueue => {
+                "One entry of `queues` of a fleet. These queues are watched even when nobody polls them."
+            }
+            Self::Source => "One entry of `sources`, of any kind.",
+            Self::Http => {
+                "A health endpoint of each worker. Every key of `access` may stand here, too, and holds for all targets."
+            }
+            Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
+            Self::Redis => "Heartbeat keys in Redis, found by SCAN.",
+            Self::Target => "One entry of `targets`.",
+            Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
+            Self::FileSd => "Targets from Prometheus `file_sd` files in JSON or YAML, read again when they change.",
+            Self::BasicAuth => "Basic authentication.",
+            Self::SecretRef => "Where the value of a header or of gRPC metadata comes from. Exactly one of the two.",
+            Self::Tls => "TLS towards a source. Files are PEM.",
+            Self::TaskQueue => {
+                "A queue to watch though nobody polls it: zero pollers and a mistyped name become visible."
+            }
+        }
+    }
+}
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// Any text that is not empty.
+    Text,
+    /// Text that becomes a label value: short, without control characters.
+    Name,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Switch,
+    /// A whole number.
+    Whole { least: u64, most: u64 },
+    /// A number.
+    Number { least: f64, most: f64 },
+    /// 0 to 1, or a percentage.
+    Ratio,
+    /// A duration.
+    Span { least: Duration, why: &'static str },
+    /// Bytes.
+    Size { least: u64, most: u64 },
+    /// `host:port`.
+    HostPort,
+    /// `http://` or `https://`.
+    HttpUrl,
+    /// `redis://` or `rediss://`.
+    RedisUrl,
+    /// A path of a URL.
+    UrlPath,
+    /// The name of a Prometheus label.
+    Label,
+    /// A Redis key with `{id}`.
+    Pattern,
+    /// A file that must be readable.
+    File,
+    /// A pattern of `file_sd` files.
+    Glob,
+    /// A file with a secret.
+    SecretFile,
+    /// A variable of the environment with a secret.
+    SecretEnv,
+    /// `warning` below `critical`.
+    Limits(&'static Self),
+    /// A nested section.
+    Section(Group),
+    /// One source: its `kind` decides on its keys.
+    AnySource,
+    /// A list.
+    List(&'static Self),
+    /// Header or metadata name → reference to a secret.
+    Secrets,
+    /// Our name → JSON pointer.
+    Fields,
+}
+
+/// What holds when a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It must be there.
+    Required,
+    /// Nothing.
+    Nothing,
+    /// This YAML.
+    Value(&'static str),
+    /// Something that the conversion knows; this says what.
+    Says(&'static str),
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) group: Group,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) absent: Absent,
+    pub(super) meaning: &'static str,
+}
+
+const fn key(group: Group, name: &'static str, kind: Kind, absent: Absent, meaning: &'static str) -> Key {
+    Key { group, name, kind, absent, meaning }
+}
+
+const fn at_least(seconds: u64, why: &'static str) -> Kind {
+    Kind::Span { least: Duration::from_secs(seconds), why }
+}
+
+/// The longest `for:` of the rules that read `worker_up` or the state `down`.
+pub(super) const LONGEST_FOR: Duration = Duration::from_secs(5 * 60);
+const TOMBSTONE: Kind = Kind::Span {
+    least: Duration::from_secs(2 * LONGEST_FOR.as_secs()),
+    why: "a dead worker's series must outlive twice the longest `for:` (5m) of the alerts that read them, \
+          or those alerts would never fire",
+};
+
+const SPAN: Kind = Kind::Span { least: Duration::from_millis(1), why: "it must last some time" };
+const LOOK: Kind = Kind::Span { least: Duration::from_millis(10), why: "no look is complete that soon" };
+const COUNT: Kind = Kind::Whole { least: 1, most: 1_000_000 };
+const CADENCES: Kind = Kind::Number { least: 1.0, most: 1000.0 };
+const TASK_TYPES: Kind = List(&Choice(&["workflow", "activity", "nexus"]));
+
+use Absent::{Nothing, Required, Says, Value};
+use Kind::{Choice, Limits, List, Ratio, Section, Switch, Text};
+
+/// Every key of the file.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key(Group::File, "global", Section(Group::Global), Value("{}"), "What holds for the whole program."),
+    key(Group::File, "defaults", Section(Group::Rules), Value("{}"), "Rules of all fleets."),
+    key(Group::File, "fleets", List(&Section(Group::Fleet)), Nothing, "Fleets with rules of their own. A fleet that is listed never vanishes from the figures."),
+    key(Group::File, "sources", List(&Kind::AnySource), Required, "What shows the workers."),
+
+    key(Group::Global, "look_timeout", LOOK, Value("5s"), "Total deadline of one look, for sources that set no `timeout`."),
+    key(Group::Global, "concurrency", Kind::Whole { least: 1, most: 10_000 }, Value("200"), "At most this many looks at a time, over all sources."),
+
+    key(Group::Rules, "page", Choice(&["worker", "fleet"]), Value("worker"), "Who pages: each dead worker, or only the fleet as a whole (autoscaled, spot)."),
+    key(Group::Rules, "team", Kind::Name, Nothing, "The `team` label of `worker_fleet_info`, for routing."),
+    key(Group::Rules, "heartbeat_interval", SPAN, Nothing, "Cadence of the heartbeat, where the source does not declare it. Otherwise it is learned."),
+    key(Group::Rules, "missed_beats", Limits(&CADENCES), Value("{warning: 2, critical: 3}"), "Cadences without a beat."),
+    key(Group::Rules, "max_quiet", SPAN, Nothing, "Lifts the limits of the beat for a fleet that is quiet by design: `26h` for a job once a day."),
+    key(Group::Rules, "start_grace", at_least(1, "no worker starts sooner"), Value("1m"), "A new worker may be silent for this long, or for three cadences if that is longer."),
+    key(Group::Rules, "drain_limit", at_least(1, "no worker drains sooner"), Value("30m"), "Draining for longer than this is stuck."),
+    key(Group::Rules, "tombstone", TOMBSTONE, Value("15m"), "A `down` worker keeps its series for this long."),
+    key(Group::Rules, "longest_task", at_least(1, "shorter tasks need no limit"), Value("6h"), "No task takes longer than this: all slots busy and nothing finished for longer is `saturated`."),
+    key(Group::Rules, "no_progress", Limits(&SPAN), Value("{warning: 65s, critical: 130s}"), "Time without progress of its own while work waits."),
+    key(Group::Rules, "workflow_flat", at_least(10, "a workflow task may take its deadline of 10s"), Value("30s"), "Used workflow slots with a flat counter for this long are a dead loop."),
+    key(Group::Rules, "waiting_age", SPAN, Value("1m"), "The head of a queue must be older than this for work to be waiting."),
+    key(Group::Rules, "reach_misses", Kind::Whole { least: 1, most: 100 }, Value("3"), "Failed looks in a row after which an endpoint does not answer."),
+    key(Group::Rules, "error_ratio", Limits(&Ratio), Value("{warning: 5%, critical: 10%}"), "Failed tasks of all tasks, over five minutes."),
+    key(Group::Rules, "minimum_tasks", COUNT, Value("20"), "Tasks in five minutes under which the error ratio is not judged."),
+    key(Group::Rules, "expected_task_duration", SPAN, Nothing, "Mean duration of a task; twice that is a warning."),
+    key(Group::Rules, "cpu", Limits(&Ratio), Value("{warning: 90%, critical: 95%}"), "CPU of its limit, mean of five minutes."),
+    key(Group::Rules, "memory", Limits(&Ratio), Value("{warning: 85%, critical: 95%}"), "Memory of its limit."),
+    key(Group::Rules, "gpu_memory", Limits(&Ratio), Value("{warning: 85%, critical: 90%}"), "GPU memory in use."),
+    key(Group::Rules, "disk", Limits(&Ratio), Value("{warning: 85%, critical: 95%}"), "Disk in use."),
+    key(Group::Rules, "minimum_score", Ratio, Value("0.7"), "A worker whose score is under this is `degraded`."),
+
+    key(Group::Fleet, "name", Kind::Name, Required, "Unique name, the `fleet` label. Temporal workers without a configured fleet are in `<namespace>/<task_queue>`."),
+    key(Group::Fleet, "expected_workers", Kind::Whole { least: 0, most: 1_000_000 }, Nothing, "How many workers there should be."),
+    key(Group::Fleet, "queues", List(&Section(Group::FleetQueue)), Nothing, "Queues that its workers serve, where no source says so."),
+
+    key(Group::FleetQueue, "source", Kind::Name, Required, "Name of the Temporal source."),
+    key(Group::FleetQueue, "task_queue", Kind::Name, Required, "Name of the queue."),
+    key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),
+
+    key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis"]), Required, "How it shows its workers."),
+    key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
+    key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
+    key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
+    key(Group::Source, "maximum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("30s"), "Longest interval, and the one where no cadence is known."),
+    key(Group::Source, "match", Choice(&["host_pid"]), Nothing, "`host_pid`: records with the same host and process id as in another source are the same worker."),
+
+    key(Group::Http, "targets", List(&Section(Group::Target)), Nothing, "Workers by address."),
+    key(Group::Http, "file_sd", Section(Group::FileSd), Nothing, "Workers from files."),
+    key(Group::Http, "path", Kind::UrlPath, Value("/health"), "Path for targets of `file_sd`."),
+    key(Group::Http, "scheme", Choice(&["http", "https"]), Value("http"), "Scheme for targets of `file_sd`."),
+    key(Group::Http, "worker_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's id; its address when absent."),
+    key(Group::Http, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's fleet."),
+    key(Group::Http, "fields", Kind::Fields, Nothing, "Where things stand in the body, beyond the names that are understood anyway: our name → JSON pointer (RFC 6901)."),
+    key(Group::Http, "max_body", Kind::Size { least: 1024, most: 16 << 20 }, Value("64KiB"), "A larger body fails the look; bytes after decoding."),
+
+    key(Group::Target, "id", Kind::Name, Says("host and port of `url`"), "The worker's id, unique in its fleet. Stays the same over restarts."),
+    key(Group::Target, "url", Kind::HttpUrl, Required, "Its health endpoint. Redirects are not followed."),
+    key(Group::Target, "fleet", Kind::Name, Says("the source's `fleet`"), "Its fleet. Must be listed under `fleets`."),
+    key(Group::Target, "access", Section(Group::Access), Nothing, "Credentials and TLS of its own."),
+
+    key(Group::FileSd, "files", List(&Kind::Glob), Required, "Files, `*` allowed in the last part; they end in .json, .yml or .yaml."),
+
+    key(Group::Access, "bearer_token_file", Kind::SecretFile, Nothing, "`Authorization: Bearer`, from a file that is read at each look."),
+    key(Group::Access, "bearer_token_env", Kind::SecretEnv, Nothing, "The same, from the environment."),
+    key(Group::Access, "basic_auth", Section(Group::BasicAuth), Nothing, "Basic authentication."),
+    key(Group::Access, "headers", Kind::Secrets, Nothing, "Further headers."),
+    key(Group::Access, "tls", Section(Group::Tls), Nothing, "TLS for `https` targets."),
+
+    key(Group::BasicAuth, "username", Text, Required, "User."),
+    key(Group::BasicAuth, "password_file", Kind::SecretFile, Nothing, "File with the password."),
+    key(Group::BasicAuth, "password_env", Kind::SecretEnv, Nothing, "Variable with the password."),
+
+    key(Group::SecretRef, "file", Kind::SecretFile, Nothing, "File with the value, read when it is used."),
+    key(Group::SecretRef, "env", Kind::SecretEnv, Nothing, "Variable with the value, read when the configuration is loaded."),
+
+    key(Group::Tls, "ca_file", Kind::File, Nothing, "Trust these authorities instead of the system's."),
+    key(Group::Tls, "cert_file", Kind::File, Nothing, "Client certificate chain; needs `key_file`."),
+    key(Group::Tls, "key_file", Kind::File, Nothing, "Client key; needs `cert_file`."),
+    key(Group::Tls, "server_name", Text, Nothing, "Name to verify and to send, where it is not the address's host."),
+    key(Group::Tls, "insecure_skip_verify", Switch, Value("false"), "Verify nothing. Said in the log at each load."),
+
+    key(Group::Temporal, "address", Kind::HostPort, Value("127.0.0.1:7233"), "Frontend of the server."),
+    key(Group::Temporal, "namespace", Kind::Name, Value("default"), "Namespace."),
+    key(Group::Temporal, "api_key_file", Kind::SecretFile, Nothing, "API key, from a file. Switches TLS on."),
+    key(Group::Temporal, "api_key_env", Kind::SecretEnv, Nothing, "API key, from the environment. Switches TLS on."),
+    key(Group::Temporal, "tls", Section(Group::Tls), Says("plaintext, or the system's authorities with an API key"), "TLS; `tls: {}` is TLS with the system's authorities."),
+    key(Group::Temporal, "metadata", Kind::Secrets, Nothing, "Further gRPC metadata."),
+    key(Group::Temporal, "task_queues", List(&Section(Group::TaskQueue)), Nothing, "Queues to watch though nobody polls them."),
+    key(Group::Temporal, "requests_per_second", Kind::Number { least: 0.1, most: 1000.0 }, Value("5"), "Requests a second to this namespace, all together."),
+
+    key(Group::TaskQueue, "name", Kind::Name, Required, "Name of the queue."),
+    key(Group::TaskQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),
+
+    key(Group::Redis, "address", Kind::RedisUrl, Required, "`redis://host:6379/0`, or `rediss://` for TLS. Without credentials."),
+    key(Group::Redis, "username", Text, Nothing, "ACL user; needs a password."),
+    key(Group::Redis, "password_file", Kind::SecretFile, Nothing, "File with the password."),
+    key(Group::Redis, "password_env", Kind::SecretEnv, Nothing, "Variable with the password."),
+    key(Group::Redis, "pattern", Kind::Pattern, Value("worker:{id}:heartbeat"), "Key of a heartbeat; `{id}` stands where the worker's id is."),
+    key(Group::Redis, "tls", Section(Group::Tls), Nothing, "TLS for `rediss://`."),
+];
+
+/// The names that `fields` of an HTTP source may give a JSON pointer for, with what they mean. Sources read the same
+/// names from a body without any configuration.
+pub const FIELD_NAMES: &[(&str, &str)] = &[
+    ("status", "What the answer says as a whole: a word or true/false."),
+    ("alive", "Whether its loop lives."),
+    ("last_heartbeat", "When its loop last beat: ISO 8601, or seconds or milliseconds since 1970."),
+    ("tasks_total", "Tasks finished since its start."),
+    ("tasks_failed", "Tasks failed since its start."),
+    ("in_flight", "Tasks in work now."),
+    ("waiting", "Tasks that wait for it."),
+    ("progress", "A counter that rises while it makes progress."),
+    ("task_seconds_total", "Seconds spent on tasks since its start."),
+    ("cpu_percent", "CPU of its limit, 0 to 100."),
+    ("cpu_ratio", "CPU of its limit, 0 to 1."),
+    ("memory_bytes", "Memory."),
+    ("memory_limit_bytes", "Limit of its memory."),
+    ("memory_percent", "Memory of its limit, 0 to 100."),
+    ("memory_ratio", "Memory of its limit, 0 to 1."),
+    ("disk_percent", "Disk in use, 0 to 100."),
+    ("disk_ratio", "Disk in use, 0 to 1."),
+    ("gpu_utilization", "GPU in use, percent."),
+    ("gpu_memory_percent", "GPU memory in use, 0 to 100."),
+    ("gpu_memory_ratio", "GPU memory in use, 0 to 1."),
+    ("model_loaded", "Whether its model is loaded."),
+];

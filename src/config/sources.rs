@@ -1,0 +1,256 @@
+//! `sources` to what discovery and the sources need.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::keys::Group;
+use super::mistake::Place;
+use super::quantity::show_span;
+use super::reader::Reader;
+use super::rules::{line, reference_hint, task_types};
+use super::secret::Secret;
+use super::section::{Section, Value};
+use super::settings::{Access, Detail, HttpSource, HttpTarget, RedisSource, Source, TemporalSource, Tls};
+
+impl Reader<'_> {
+    /// Fills the sources of `file` with what is in force, checks them, and makes settings of them.
+    pub(super) fn sources(&mut self, file: &mut Section) -> Vec<Source> {
+        let timeout = file.section("global").map(|global| global.span("look_timeout")).unwrap_or_default();
+        let fleets: Vec<String> = file.sections("fleets").map(|fleet| fleet.text("name").to_owned()).collect();
+        if file.has("sources") && file.list("sources").is_empty() {
+            self.say(file.at("sources"), "there are no sources, so nothing would be watched", "add a source");
+        }
+        let mut names = BTreeMap::new();
+        let mut sources = Vec::new();
+        for section in file.sections_mut("sources") {
+            section.inherit(&Section::defaults(section.group));
+            if !section.has("timeout") {
+                section.set("timeout", Value::Span(timeout));
+            }
+            self.unique("source", section, &mut names);
+            self.known_fleet(section, &fleets);
+            self.intervals(section);
+            let name: Arc<str> = Arc::from(section.text("name"));
+            let fleet = section.find_text("fleet").map(Arc::from);
+            let detail = match section.group {
+                Group::Http => Detail::Http(self.http(section, fleet.as_ref().unwrap_or(&name), &fleets)),
+                Group::Temporal => Detail::Temporal(self.temporal(section)),
+                Group::Redis => match self.redis(section) {
+                    Some(redis) => Detail::Redis(redis),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            sources.push(Source {
+                name,
+                fleet,
+                timeout: section.span("timeout"),
+                minimum_interval: section.span("minimum_interval"),
+                maximum_interval: section.span("maximum_interval"),
+                match_host_pid: section.has("match"),
+                detail,
+            });
+        }
+        sources
+    }
+
+    fn known_fleet(&mut self, section: &Section, fleets: &[String]) {
+        let Some(fleet) = section.find_text("fleet") else { return };
+        if !fleets.iter().any(|known| known == fleet) {
+            let known: Vec<&str> = fleets.iter().map(String::as_str).collect();
+            let hint = reference_hint(fleet, &known, "fleets");
+            self.say(section.at("fleet"), format!("there is no fleet \"{fleet}\""), hint);
+        }
+    }
+
+    fn intervals(&mut self, section: &Section) {
+        let [timeout, least, most] = ["timeout", "minimum_interval", "maximum_interval"].map(|name| section.span(name));
+        if least > most {
+            self.say(
+                section.at("minimum_interval"),
+                format!(
+                    "\"minimum_interval\" {} is longer than \"maximum_interval\" {}",
+                    show_span(least),
+                    show_span(most)
+                ),
+                "lower the minimum or raise the maximum",
+            );
+        } else if timeout > most {
+            self.say(
+                section.at("timeout"),
+                format!("\"timeout\" {} is longer than \"maximum_interval\" {}", show_span(timeout), show_span(most)),
+                "a look must be over before the next one is due: lower the timeout or raise the interval",
+            );
+        }
+    }
+
+    fn http(&mut self, section: &mut Section, fleet: &Arc<str>, fleets: &[String]) -> HttpSource {
+        if !section.has("file_sd") && section.list("targets").is_empty() {
+            self.say(section.place.clone(), "this source has no targets", "add `targets:` or `file_sd:`");
+        }
+        let table = [Group::Target, Group::Access].map(Section::defaults);
+        let mut targets: Vec<HttpTarget> = Vec::new();
+        let mut ids: BTreeMap<(Arc<str>, Arc<str>), Place> = BTreeMap::new();
+        for target in section.sections_mut("targets") {
+            target.inherit(&table[0]);
+            self.known_fleet(target, fleets);
+            let Some(url) = target.find_url("url").cloned() else { continue };
+            let id: Arc<str> = target.find_text("id").map_or_else(|| Arc::from(authority(&url)), Arc::from);
+            let fleet = target.find_text("fleet").map_or_else(|| Arc::clone(fleet), Arc::from);
+            let place = target.at(if target.has("id") { "id" } else { "url" });
+            if let Some(first) = ids.get(&(Arc::clone(&fleet), Arc::clone(&id))) {
+                let hint = format!("it is already used on {}; give each worker an `id:` of its own", line(first));
+                self.say(place, format!("duplicate worker id \"{id}\" in fleet \"{fleet}\""), hint);
+                continue;
+            }
+            ids.insert((Arc::clone(&fleet), Arc::clone(&id)), place);
+            let access = target.section_mut("access").map(|access| {
+                access.inherit(&table[1]);
+                Arc::new(self.access(access))
+            });
+            targets.push(HttpTarget { id, fleet, url, access });
+        }
+        HttpSource {
+            targets,
+            file_sd: section
+                .section("file_sd")
+                .map(|files| files.texts("files").map(|glob| self.path(glob)).collect())
+                .unwrap_or_default(),
+            path: section.text("path").to_owned(),
+            https: section.text("scheme") == "https",
+            worker_label: section.find_text("worker_label").map(str::to_owned),
+            fleet_label: section.find_text("fleet_label").map(str::to_owned),
+            access: Arc::new(self.access(section)),
+            fields: section
+                .entries("fields")
+                .iter()
+                .filter_map(|(name, field)| match &field.value {
+                    Value::Text(pointer) => Some((name.clone(), pointer.clone())),
+                    _ => None,
+                })
+                .collect(),
+            max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn access(&mut self, section: &Section) -> Access {
+        let bearer = self.secret(section, "bearer_token_file", "bearer_token_env");
+        let basic = section.section("basic_auth").and_then(|basic| {
+            let password = self.needed_secret(basic, "password_file", "password_env")?;
+            Some((basic.text("username").to_owned(), password))
+        });
+        let headers = self.named_secrets(section, "headers");
+        let in_header = section.entries("headers").iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let sayings = [
+            bearer.is_some().then(|| section.at_either("bearer_token_file", "bearer_token_env")),
+            section.has("basic_auth").then(|| section.at("basic_auth")),
+            in_header.map(|(_, field)| field.place.clone()),
+        ];
+        if let [_, second, ..] = sayings.into_iter().flatten().collect::<Vec<_>>().as_slice() {
+            self.say(
+                second.clone(),
+                "two values for the header Authorization",
+                "keep one of a bearer token, `basic_auth` and an Authorization header",
+            );
+        }
+        Access { bearer, basic, headers, tls: self.tls(section.section("tls")) }
+    }
+
+    fn tls(&self, section: Option<&Section>) -> Tls {
+        let Some(section) = section else { return Tls::default() };
+        let file = |name| section.find_text(name).map(|text| self.path(text));
+        Tls {
+            ca_file: file("ca_file"),
+            cert_file: file("cert_file"),
+            key_file: file("key_file"),
+            server_name: section.find_text("server_name").map(str::to_owned),
+            insecure_skip_verify: section.switch("insecure_skip_verify"),
+            ..Tls::default()
+        }
+    }
+
+    fn temporal(&mut self, section: &mut Section) -> TemporalSource {
+        let queue_defaults = Section::defaults(Group::TaskQueue);
+        let tls_defaults = Section::defaults(Group::Tls);
+        section.sections_mut("task_queues").for_each(|queue| queue.inherit(&queue_defaults));
+        if let Some(tls) = section.section_mut("tls") {
+            tls.inherit(&tls_defaults);
+        }
+        let api_key = self.secret(section, "api_key_file", "api_key_env");
+        // An API key must not travel in the clear.
+        let tls = (section.has("tls") || api_key.is_some()).then(|| self.tls(section.section("tls")));
+        TemporalSource {
+            address: section.text("address").to_owned(),
+            namespace: Arc::from(section.text("namespace")),
+            api_key,
+            tls,
+            metadata: self.named_secrets(section, "metadata"),
+            task_queues: section
+                .sections("task_queues")
+                .flat_map(|queue| task_types(queue).map(|task_type| (Arc::from(queue.text("name")), task_type)))
+                .collect(),
+            requests_per_second: section.number("requests_per_second"),
+        }
+    }
+
+    fn redis(&mut self, section: &Section) -> Option<RedisSource> {
+        let password = self.secret(section, "password_file", "password_env");
+        if section.has("username") && password.is_none() {
+            let hint = "add `password_file:` or `password_env:`";
+            self.say(section.at("username"), "\"username\" without a password", hint);
+        }
+        let url = section.find_url("address")?.clone();
+        if section.has("tls") && url.scheme() == "redis" {
+            self.say(section.at("tls"), "\"tls\" for an address without TLS", "begin the address with rediss://");
+        }
+        Some(RedisSource {
+            url,
+            username: section.find_text("username").map(str::to_owned),
+            password,
+            pattern: section.text("pattern").to_owned(),
+            tls: self.tls(section.section("tls")),
+        })
+    }
+
+    /// The secret of a pair of keys.
+    fn secret(&mut self, section: &Section, file: &str, env: &str) -> Option<Secret> {
+        match (section.find_text(file), section.find_text(env)) {
+            (Some(_), Some(_)) => {
+                self.say(section.at(env), format!("both \"{file}\" and \"{env}\""), "keep one of them");
+                None
+            }
+            (Some(path), None) => Some(Secret::File(self.path(path))),
+            (None, Some(name)) => self.env.variable(name).map(Secret::held),
+            (None, None) => None,
+        }
+    }
+
+    /// A secret without which its section means nothing.
+    fn needed_secret(&mut self, section: &Section, file: &str, env: &str) -> Option<Secret> {
+        let wrong = section.faulty.iter().any(|name| *name == file || *name == env);
+        if !section.has(file) && !section.has(env) && !wrong {
+            let reason = format!("{} needs \"{file}\" or \"{env}\"", section.group.title());
+            self.say(section.place.clone(), reason, "add one of them");
+        }
+        self.secret(section, file, env)
+    }
+
+    fn named_secrets(&mut self, section: &Section, name: &str) -> Vec<(String, Secret)> {
+        let mut secrets = Vec::new();
+        for (name, field) in section.entries(name) {
+            let Value::Section(reference) = &field.value else { continue };
+            if let Some(secret) = self.needed_secret(reference, "file", "env") {
+                secrets.push((name.clone(), secret));
+            }
+        }
+        secrets
+    }
+}
+
+/// `host:port`, with the port written out.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
