@@ -207,6 +207,8 @@ fn the_ordinary_reader_hears_what_the_troubled_ones_say() {
     let frozen = [110, 150].map(|second| read(Life::LoopDies, Shape::Gpu, second).beat.unwrap().stamp.unwrap());
     assert_eq!(frozen[0], frozen[1]);
     assert!(read(Life::Stuck, Shape::HealthJson, 100).numbers.waiting > Some(0));
+}
+
 #[tokio::test]
 async fn what_is_shown_as_configuration_names_every_worker_at_its_address() {
     let cancel = CancellationToken::new();
@@ -219,5 +221,10 @@ async fn what_is_shown_as_configuration_names_every_worker_at_its_address() {
         );
     }
     assert!(settings.shown.contains("      waiting: /components/worker/details/waiting\n"), "{}", settings.shown);
+    let no_variables = |_: &str| None::<String>;
+    let loaded = crate::config::parse(settings.shown.as_bytes(), "demo", std::path::Path::new("/"), &no_variables);
+    let loaded = loaded.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.sources, settings.sources);
+    assert_eq!(loaded.rulebook, settings.rulebook);
     cancel.cancel();
 }
