@@ -110,7 +110,7 @@ fn wall() -> WallTime {
 fn settings(mut targets: HashMap<&str, Vec<HttpTarget>>) -> Settings {
     let mut sources = Vec::new();
     let mut rulebook = Rulebook { default: rules(""), ..Rulebook::default() };
-    let mut shown = "# The demo: workers simulated in this process.\nsources:\n".to_owned();
+    let (mut shown_fleets, mut shown_sources) = (String::new(), String::new());
     for (fleet, team, shape) in FLEETS {
         let targets = targets.remove(fleet).unwrap_or_default();
         let fleet: Arc<str> = fleet.into();
@@ -124,9 +124,16 @@ fn settings(mut targets: HashMap<&str, Vec<HttpTarget>>) -> Settings {
             maximum_interval: BEAT,
             watch: Vec::new(),
         });
-        shown.push_str(&format!("  - name: {fleet}\n    http:\n      targets:\n"));
+        let count = targets.len();
+        shown_fleets += &format!("  - {{name: {fleet}, team: {team}, expected_workers: {count}}}\n");
+        shown_sources += &format!("  - name: {fleet}\n    kind: http\n    fleet: {fleet}\n    timeout: 1s\n");
+        shown_sources += "    minimum_interval: 1s\n    maximum_interval: 2s\n    targets:\n";
         for target in &targets {
-            shown.push_str(&format!("        - {{id: {}, url: \"{}\"}}\n", target.id, target.url));
+            shown_sources += &format!("      - {{id: {}, url: \"{}\"}}\n", target.id, target.url);
+        }
+        for (place, (name, pointer)) in fields(shape).iter().enumerate() {
+            shown_sources += if place == 0 { "    fields:\n" } else { "" };
+            shown_sources += &format!("      {name}: {pointer}\n");
         }
         sources.push(Source {
             name: Arc::clone(&fleet),
@@ -148,6 +155,7 @@ fn settings(mut targets: HashMap<&str, Vec<HttpTarget>>) -> Settings {
             }),
         });
     }
+    let shown = format!("{SHOWN_DEFAULTS}fleets:\n{shown_fleets}sources:\n{shown_sources}");
     Settings { rulebook: Arc::new(rulebook), sources, concurrency: WORKERS.len(), shown }
 }
 
@@ -171,6 +179,20 @@ fn fields(shape: Shape) -> BTreeMap<String, String> {
         Shape::FastApi | Shape::HealthJson | Shape::Gpu | Shape::Alive => BTreeMap::new(),
     }
 }
+
+/// What [`rules`] would be in a file.
+const SHOWN_DEFAULTS: &str = "\
+# The demo: workers simulated in this process.
+global:
+  concurrency: 30
+defaults:
+  heartbeat_interval: 2s
+  start_grace: 15s
+  drain_limit: 1m
+  tombstone: 10m
+  no_progress: {warning: 10s, critical: 20s}
+  waiting_age: 5s
+";
 
 /// Shorter than the defaults, so that a minute shows what takes an hour elsewhere.
 fn rules(team: &str) -> Rules {

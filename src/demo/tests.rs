@@ -164,3 +164,67 @@ fn every_fleet_is_named_in_the_rules_and_has_a_source() {
     }
     assert_eq!(settings.rulebook.sources.len(), settings.sources.len());
 }
+
+/// What the ordinary HTTP reader makes of this life at this second, in this shape.
+fn read(life: Life, shape: Shape, second: u64) -> verdict::read::health::HealthAnswer {
+    let lives::Conduct::Answer(telling) = life.conduct(7, Duration::from_secs(second)) else { panic!("no answer") };
+    let names = shapes::Names { fleet: "f", id: "w", number: 7 };
+    let (code, body) = shape.write(&names, &telling, WallTime::from_micros(1_764_000_000_000_000));
+    let fields = verdict::read::health::Fields::new(fields(shape));
+    verdict::read::health::read(code, Some(shape.content_type()), body.to_string().as_bytes(), &fields)
+}
+
+#[test]
+fn the_ordinary_reader_understands_every_shape_of_a_healthy_worker_whole() {
+    for (_, _, shape) in FLEETS {
+        let answer = read(Life::Steady, shape, 61);
+        assert_eq!(answer.says.overall, Some(verdict::evidence::Said::Up), "{shape:?}: {:?}", answer.says);
+        assert!(!answer.says.contradiction && answer.says.unreadable.is_none(), "{shape:?}: {:?}", answer.says);
+        let beat = answer.beat.expect("a heartbeat");
+        assert_eq!(beat.stamp, Some(WallTime::from_micros(1_764_000_060_000_000)), "{shape:?}");
+        assert!(beat.own_answer && !beat.on_trial, "{shape:?}");
+        let n = answer.numbers;
+        assert!(n.tasks_total > Some(1000) && n.tasks_failed.is_some() && n.in_flight > Some(0), "{shape:?}: {n:?}");
+        assert!(n.waiting == Some(0) && n.cpu_ratio < Some(1.0) && n.memory_ratio > Some(0.3), "{shape:?}: {n:?}");
+        assert!(answer.info.pid.is_some() && answer.info.host.is_some(), "{shape:?}: {:?}", answer.info);
+        if shape == Shape::Gpu {
+            assert!(n.model == Some(verdict::evidence::Model::Loaded) && n.gpu_memory_ratio == Some(0.615), "{n:?}");
+            assert!(n.gpu_ratio < Some(1.0), "{n:?}");
+        }
+    }
+}
+
+#[test]
+fn the_ordinary_reader_hears_what_the_troubled_ones_say() {
+    use verdict::evidence::Said;
+    let liar = read(Life::LiesUnhealthy, Shape::Alive, 50).says;
+    assert!(liar.overall == Some(Said::Down) && liar.contradiction, "{liar:?}");
+    assert!(read(Life::Drains, Shape::FastApi, 90).says.goodbye);
+    let never = read(Life::NeverBeats, Shape::Alive, 10);
+    assert!(never.says.alive == Some(false) && never.beat.is_some_and(|beat| beat.mark.is_none()), "{never:?}");
+    let loading = read(Life::LoadsModel, Shape::Gpu, 10);
+    assert!(loading.says.starting && loading.numbers.model == Some(verdict::evidence::Model::Loading), "{loading:?}");
+    let frozen = [110, 150].map(|second| read(Life::LoopDies, Shape::Gpu, second).beat.unwrap().stamp.unwrap());
+    assert_eq!(frozen[0], frozen[1]);
+    assert!(read(Life::Stuck, Shape::HealthJson, 100).numbers.waiting > Some(0));
+}
+
+#[tokio::test]
+async fn what_is_shown_as_configuration_names_every_worker_at_its_address() {
+    let cancel = CancellationToken::new();
+    let settings = start(cancel.clone()).await.unwrap();
+    for target in targets(&settings) {
+        assert!(
+            settings.shown.contains(&format!("{{id: {}, url: \"{}\"}}", target.id, target.url)),
+            "{}",
+            settings.shown
+        );
+    }
+    assert!(settings.shown.contains("      waiting: /components/worker/details/waiting\n"), "{}", settings.shown);
+    let no_variables = |_: &str| None::<String>;
+    let loaded = crate::config::parse(settings.shown.as_bytes(), "demo", std::path::Path::new("/"), &no_variables);
+    let loaded = loaded.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.sources, settings.sources);
+    assert_eq!(loaded.rulebook, settings.rulebook);
+    cancel.cancel();
+}

@@ -345,4 +345,23 @@ mod tests {
         let n = read(br#"{"tasks_total":-1,"in_flight":"2","cpu_percent":-5,"waiting":1.5}"#).numbers;
         assert_eq!(n, Numbers::default());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_stands_in_a_key_is_read_and_says_the_same_twice(value: Vec<u8>, refreshes: u64) {
+            let reading = read(&value);
+            proptest::prop_assert_eq!(&reading, &read(&value));
+            proptest::prop_assert_eq!(reading.mark(&value, refreshes), read(&value).mark(&value, refreshes));
+        }
+
+        #[test]
+        fn any_json_object_is_read_within_bounds(claim in "[ -~]{0,12}", interval: f64, percent: f64) {
+            let value = serde_json::json!({"last_heartbeat": claim, "interval": interval, "cpu_percent": percent});
+            let reading = read(value.to_string().as_bytes());
+            let declared = reading.declared.map(|d| d.as_secs_f64());
+            proptest::prop_assert!(declared.is_none_or(|seconds| INTERVALS.contains(&seconds)));
+            proptest::prop_assert!(reading.numbers.cpu_ratio.is_none_or(|ratio| ratio.is_finite() && ratio >= 0.0));
+            proptest::prop_assert!(reading.stamp.is_none_or(|at| (FIRST_STAMP..=LAST_STAMP).contains(&at)));
+        }
+    }
 }
