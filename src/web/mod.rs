@@ -1,1 +1,20 @@
-//! Room: web.
+//! What the world sees: metrics, API, page, events. All render the same `Arc<Snapshot>`, so they can never disagree,
+//! and nothing is observed while somebody asks.
+
+mod api;
+pub mod metrics;
+mod negotiate;
+mod openapi;
+mod page;
+mod problem;
+mod query;
+pub mod reference;
+mod routes;
+mod site;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use site::{Reload, ReloadStatus, Site, router};
