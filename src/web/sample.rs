@@ -227,6 +227,17 @@ pub(crate) fn night() -> Snapshot {
             ..worker("mail", &format!("mail-{at}"), State::Healthy, Reason::Ok)
         });
     }
+    // What the full worker has too much of to show.
+    let all = full("gpu", "gpu-3");
+    workers.push(WorkerView {
+        numbers: all.numbers,
+        clock_skew: all.clock_skew,
+        info: all.info,
+        types: all.types.into_iter().take(1).collect(),
+        score: Some(1.0),
+        last_heartbeat: all.last_heartbeat,
+        ..worker("gpu", "gpu-3", State::Healthy, Reason::Ok)
+    });
     workers.sort_by(|a, b| a.key.cmp(&b.key));
     let mut broken = source("cache", SourceKind::Redis);
     broken.up = Some(false);
@@ -235,7 +246,7 @@ pub(crate) fn night() -> Snapshot {
         taken: Moment::after_start(Duration::from_secs(100)),
         taken_wall: NOW,
         fleets: vec![
-            fleet("gpu", [1, 0, 0, 1, 0, 0, 0]),
+            fleet("gpu", [1, 0, 1, 1, 0, 0, 0]),
             fleet("mail", [0, 1, 14, 0, 1, 1, 1]),
             FleetView { expected_workers: None, ..fleet("reports", [0, 0, 1, 0, 0, 0, 1]) },
         ],

@@ -31,6 +31,8 @@ const LEVEL: u32 = 2;
 const REUSE_FACTOR: u32 = 20;
 /// But never longer than this.
 const REUSE_LIMIT: Duration = Duration::from_secs(5);
+/// What nobody asked for in this time is given back: one look with a browser must not cost its megabytes for ever.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The body of an exposition: the chunks in order, not yet copied together.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub struct Body {
 struct Shared {
     snapshot: Arc<Snapshot>,
     built: Moment,
+    used: Moment,
     cost: Duration,
     bytes: Bytes,
     /// Of the text, for gzip.
@@ -111,7 +114,14 @@ impl Metrics {
         let mut slot = Arc::clone(slot).lock_owned().await;
         let snapshot = present.load_full();
         let now = self.clock.now();
-        if let Some(shared) = slot.as_ref() {
+        for other in &self.slots {
+            // One that is locked is in use, our own among them.
+            if let Ok(mut other) = other.try_lock() {
+                *other = other.take().filter(|shared| now.since(shared.used) < IDLE_LIMIT);
+            }
+        }
+        if let Some(shared) = slot.as_mut() {
+            shared.used = now;
             let reuse = REUSE_LIMIT.min(shared.cost * REUSE_FACTOR);
             if Arc::ptr_eq(&shared.snapshot, &snapshot) || now.since(shared.built) < reuse {
                 return Ok(shared.clone());
@@ -125,7 +135,7 @@ impl Metrics {
             let (bytes, crc, left_out) = render(Arc::clone(&snapshot), format, coding)?;
             dropped.fetch_add(left_out, Ordering::Relaxed);
             let built = clock.now();
-            let shared = Shared { snapshot, built, cost: built.since(now), bytes, crc: Arc::new(crc) };
+            let shared = Shared { snapshot, built, used: built, cost: built.since(now), bytes, crc: Arc::new(crc) };
             *slot = Some(shared.clone());
             Ok(shared)
         });
@@ -138,6 +148,7 @@ fn render(snapshot: Arc<Snapshot>, format: Format, coding: Coding) -> Result<(By
         Coding::Identity => {
             let mut text = String::new();
             let left_out = write::shared(&mut text, format, snapshot)?;
+            text.shrink_to_fit();
             Ok((text.into(), Crc::new(), left_out))
         }
         Coding::Gzip => {
@@ -187,7 +198,9 @@ impl Deflate {
     fn pause(mut self) -> Result<(Bytes, Crc), fmt::Error> {
         self.drain()?;
         self.encoder.flush().map_err(|_| fmt::Error)?;
-        Ok((std::mem::take(self.encoder.get_mut()).into(), self.crc))
+        let mut bytes = std::mem::take(self.encoder.get_mut());
+        bytes.shrink_to_fit();
+        Ok((bytes.into(), self.crc))
     }
 
     /// Up to here, and the end.

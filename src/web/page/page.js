@@ -19,7 +19,8 @@
     if (!now) throw new Error("the answer is not this page");
     const live = document.getElementById("live");
     const focused = live.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    live.replaceChildren(...Array.from(now.childNodes, (node) => document.adoptNode(node)));
+    // Spread first: the list is live, and moving a node while walking it would skip the next.
+    live.replaceChildren(...now.childNodes);
     document.title = fresh.title;
     if (focused) live.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     last = new Date();

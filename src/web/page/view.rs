@@ -3,7 +3,7 @@
 use askama::Template;
 use verdict::snapshot::{FleetView, QueueView, Snapshot, SourceView, WorkerView};
 use verdict::time::WallTime;
-use verdict::words::{State, Status};
+use verdict::words::{Reason, State, Status};
 
 use super::show::{NOTHING, absolute, ago, decimal, number, span};
 use crate::web::api::encode;
@@ -11,6 +11,8 @@ use crate::web::query::Filter;
 
 /// How many workers are shown if nobody says: more than anybody reads, few enough for a phone.
 const ROWS: usize = 200;
+/// Up to this many fleets stand above the workers.
+const FEW_FLEETS: usize = 6;
 /// How many queues are shown.
 const QUEUES: usize = 100;
 /// How many issues of one worker are shown; the API has them all.
@@ -49,6 +51,8 @@ pub(super) struct Page {
     more: usize,
     more_link: String,
     fleets: Vec<Fleet>,
+    /// Few enough to stand above the workers without pushing them off the screen.
+    few_fleets: bool,
     queues: Vec<Queue>,
     more_queues: usize,
     sources: Vec<Source>,
@@ -70,6 +74,8 @@ struct Worker {
     link: String,
     reason: &'static str,
     reason_meaning: &'static str,
+    /// Nobody needs to read on each line that all is well.
+    explain: bool,
     issues: Vec<String>,
     score: String,
     since: String,
@@ -176,6 +182,7 @@ impl Page {
                 .filter(|view| takes_fleet(filter, view))
                 .map(|view| fleet(view, base))
                 .collect(),
+            few_fleets: snapshot.fleets.len() <= FEW_FLEETS,
             more_queues: queues.len().saturating_sub(QUEUES),
             queues: queues.into_iter().take(QUEUES).map(queue).collect(),
             sources: snapshot.sources.iter().map(|view| source(view, now)).collect(),
@@ -252,6 +259,7 @@ fn worker(view: &WorkerView, base: &str, now: WallTime) -> Worker {
         link: format!("{base}/health/workers/{}?fleet={}", encode(&view.key.worker), encode(&view.key.fleet)),
         reason: view.reason.word(),
         reason_meaning: view.reason.meaning(),
+        explain: view.reason != Reason::Ok,
         issues: view.issues.iter().take(ISSUES).cloned().collect(),
         score: decimal(view.score),
         since: ago(Some(view.since), now),
