@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use verdict::snapshot::{Snapshot, WorkerView};
+use verdict::evidence::Info;
+use verdict::snapshot::{ChannelView, CheckView, Snapshot, WorkerView};
 use verdict::time::WallTime;
-use verdict::words::{Reason, State, Status};
+use verdict::words::{Reason, State, Status, TaskType};
 
 use crate::web::problem::Problem;
 use crate::web::query::{DEFAULT_LIMIT, Filter, Known, cursor};
@@ -75,10 +77,10 @@ fn brief(worker: &WorkerView) -> Brief<'_> {
 }
 
 /// `GET /health/workers`. The totals are of all workers that the filter takes, not of this page.
-pub(crate) async fn list(Shared(room): Shared<Arc<Room>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
+pub(crate) async fn list(Shared(room): Shared<Arc<Room>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let filter = Filter::read(query.as_deref(), Known(&["fleet", "state", "limit", "cursor"]))?;
     let snapshot = room.site.present.load_full();
-    Ok(Json(json!(listed(&snapshot, &filter))))
+    Ok(Json(listed(&snapshot, &filter)).into_response())
 }
 
 fn listed<'a>(snapshot: &'a Snapshot, filter: &Filter) -> List<'a> {
@@ -104,12 +106,12 @@ pub(crate) async fn one(
     Shared(room): Shared<Arc<Room>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let filter = Filter::read(query.as_deref(), Known(&["fleet"]))?;
     let snapshot = room.site.present.load_full();
     let mut found = snapshot.workers.iter().filter(|worker| *worker.key.worker == *id && filter.takes(worker));
     match (found.next(), found.next()) {
-        (Some(worker), None) => Ok(Json(detail(worker))),
+        (Some(worker), None) => Ok(Json(detail(worker)).into_response()),
         (None, _) => Err(Problem::new(
             StatusCode::NOT_FOUND,
             format!("No worker has the id {id:?}. {}/health/workers lists those that are known.", room.base),
@@ -124,37 +126,63 @@ pub(crate) async fn one(
 }
 
 /// All that is known of a worker, under the names of the API.
-pub(super) fn detail(worker: &WorkerView) -> Value {
-    let types: Vec<Value> = worker
-        .types
-        .iter()
-        .map(|t| {
-            json!({
-                "task_type": t.task_type, "slots_used": t.used, "slots_available": t.available,
-                "processed": t.processed, "failed": t.failed, "pollers": t.pollers,
-                "last_successful_poll": t.last_poll,
-            })
-        })
-        .collect();
-    let more = json!({
-        "reason_meaning": worker.reason.meaning(),
-        "state_changes": worker.changes,
-        "restarts": worker.restarts,
-        "checks": worker.checks,
-        "would_change": worker.would_change,
-        "channels": worker.channels,
-        "sources": worker.sources,
-        "info": worker.info,
-        "types": types,
-        "task_queues": worker.task_queues,
-        "heartbeat_interval_seconds": worker.heartbeat_interval.map(|interval| interval.as_secs_f64()),
-        "last_progress": worker.last_progress,
-        "clock_skew_seconds": worker.clock_skew,
-        "shared_cause": worker.shared_cause,
+#[derive(Debug, Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    brief: Brief<'a>,
+    reason_meaning: &'static str,
+    heartbeat_interval_seconds: Option<f64>,
+    last_progress: Option<WallTime>,
+    clock_skew_seconds: Option<f64>,
+    state_changes: u64,
+    restarts: u64,
+    shared_cause: Option<&'a str>,
+    would_change: &'a [String],
+    checks: &'a [CheckView],
+    channels: &'a [ChannelView],
+    types: Vec<Type>,
+    task_queues: &'a [Arc<str>],
+    info: &'a Info,
+    sources: &'a [Arc<str>],
+}
+
+/// Slots, pollers and counters of one type.
+#[derive(Debug, Serialize)]
+struct Type {
+    task_type: TaskType,
+    slots_used: Option<u64>,
+    slots_available: Option<u64>,
+    processed: Option<u64>,
+    failed: Option<u64>,
+    pollers: Option<u64>,
+    last_successful_poll: Option<WallTime>,
+}
+
+fn detail(worker: &WorkerView) -> Detail<'_> {
+    let types = worker.types.iter().map(|t| Type {
+        task_type: t.task_type,
+        slots_used: t.used,
+        slots_available: t.available,
+        processed: t.processed,
+        failed: t.failed,
+        pollers: t.pollers,
+        last_successful_poll: t.last_poll,
     });
-    let mut whole = json!(brief(worker));
-    if let (Some(whole), Value::Object(more)) = (whole.as_object_mut(), more) {
-        whole.extend(more);
+    Detail {
+        brief: brief(worker),
+        reason_meaning: worker.reason.meaning(),
+        heartbeat_interval_seconds: worker.heartbeat_interval.map(|interval| interval.as_secs_f64()),
+        last_progress: worker.last_progress,
+        clock_skew_seconds: worker.clock_skew,
+        state_changes: worker.changes,
+        restarts: worker.restarts,
+        shared_cause: worker.shared_cause.as_deref(),
+        would_change: &worker.would_change,
+        checks: &worker.checks,
+        channels: &worker.channels,
+        types: types.collect(),
+        task_queues: &worker.task_queues,
+        info: &worker.info,
+        sources: &worker.sources,
     }
-    whole
 }
