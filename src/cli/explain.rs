@@ -157,6 +157,7 @@ mod tests {
             channels: vec![ChannelView {
                 source: "web".into(),
                 kind: ChannelKind::Reach,
+                what: String::from("heartbeat"),
                 silent_seconds: 9.0,
                 warning_seconds: 4.0,
                 critical_seconds: 6.0,

@@ -1,7 +1,7 @@
 //! The command line: one file per command, and one table of the flags that they share.
 
 mod address;
-mod check;
+pub mod check;
 mod demo;
 mod explain;
 mod flags;

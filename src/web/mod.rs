@@ -1,18 +1,20 @@
-//! Room: web.
+//! What the world sees: metrics, API, page, events. All render the same `Arc<Snapshot>`, so they can never disagree,
+//! and nothing is observed while somebody asks.
 
+mod api;
+pub mod metrics;
+mod negotiate;
+mod openapi;
+mod page;
+mod problem;
+mod query;
+pub mod reference;
+mod routes;
 mod site;
 
-use std::sync::Arc;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
 
-pub use site::{Reload, ReloadStatus, Site};
-
-/// The paths that `app` needs; the room's own router takes its place.
-pub fn router(site: Arc<Site>) -> axum::Router {
-    let prefix = site.web.route_prefix.trim_end_matches('/').to_owned();
-    axum::Router::new().route(
-        &format!("{prefix}/-/ready"),
-        axum::routing::get(move || async move {
-            if (site.ready)() { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE }
-        }),
-    )
-}
+pub use site::{Reload, ReloadStatus, Site, router};

@@ -42,7 +42,8 @@ impl Cadence {
     /// for looks that skip beats, teaches the declared value. An `aliased` gap, in which no look saw it at rest, is only
     /// an upper bound: when it is below what was learnt, what was learnt is outdated.
     pub fn learn(&mut self, gap: Duration, interval: Duration, aliased: bool) {
-        let gap = self.declared.filter(|declared| gap <= *declared + interval).unwrap_or(gap);
+        let fits = |declared: &Duration| gap >= declared.mul_f64(0.75) && gap <= *declared + interval;
+        let gap = self.declared.filter(fits).unwrap_or(gap);
         if aliased && self.known().is_some_and(|known| gap < known) {
             self.gaps.clear();
         }

@@ -15,6 +15,10 @@ const FLAT: Duration = Duration::from_secs(60);
 /// Looks in a row, and time, for which its own answer must say that work waits.
 const WAITING: (u32, Duration) = (3, Duration::from_secs(60));
 
+/// The longest deadline that a server gives a workflow task. One that is held for longer, while nothing is processed, is
+/// held by a dead loop, whether more of them wait or not: with few workflows a blocked loop shows no backlog at all.
+const WORKFLOW_TASK: Duration = Duration::from_secs(120);
+
 /// What is known of its progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -62,6 +66,10 @@ fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut 
     let flat = channel(What::Processed(t.task_type)).map(|(_, c)| c.silent).min();
     if !free && busy && flat.is_some_and(|flat| flat >= around.rules.longest_task) {
         progress.saturated = true;
+    }
+    let held = worker.busy.get(&t.task_type).map(|since| around.now.since(*since));
+    if t.task_type == TaskType::Workflow && flat.zip(held).is_some_and(|(flat, held)| flat.min(held) >= WORKFLOW_TASK) {
+        progress.stuck = Some(Reason::TasksNotProcessed);
     }
     // A poll is seen in the worker's own stamp or in the server's; the one that moved last counts. A type that was never
     // polled is no evidence before work has waited for it.

@@ -157,7 +157,7 @@ words! {
         HeartbeatLost = "heartbeat_lost": "Its heartbeat stopped, but it still works or answers.",
         EndpointLost = "endpoint_lost": "It no longer answers, but still beats or works.",
         NotPolling = "not_polling": "Work waits and it has free slots, but it does not poll.",
-        TasksNotProcessed = "tasks_not_processed": "Its workflow slots are all used, nothing is processed, and workflow tasks wait.",
+        TasksNotProcessed = "tasks_not_processed": "It holds workflow tasks past their deadline and processes none: its loop is blocked.",
         NoProgress = "no_progress": "Work waits, it has nothing in flight, and its progress counter is flat.",
         Saturated = "saturated": "All its slots are busy and nothing finished for longer than its longest task.",
         Flapping = "flapping": "Its state changed more than four times in ten minutes.",

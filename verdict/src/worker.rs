@@ -111,6 +111,8 @@ pub struct Worker {
     pub window: TaskWindow,
     /// Its CPU over five minutes.
     pub cpu: Mean,
+    /// Since when a task type has had slots in use at every look.
+    pub busy: BTreeMap<TaskType, Moment>,
     /// Its own waiting work: since when, and looks.
     pub waiting: Option<(Moment, u32)>,
     /// The last known finding of each check: one that turns unknown does not improve the status.
@@ -168,6 +170,7 @@ impl Worker {
             by_type: BTreeMap::new(),
             window: TaskWindow::default(),
             cpu: Mean::default(),
+            busy: BTreeMap::new(),
             waiting: None,
             known: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -204,6 +207,7 @@ impl Worker {
         self.good = 0;
         self.known.clear();
         self.waiting = None;
+        self.busy.clear();
         self.tasks.restart();
         self.failed.restart();
         for (done, failed) in self.by_type.values_mut() {
@@ -241,6 +245,9 @@ impl Worker {
         let n = &observation.numbers;
         if let Some(count) = n.progress.or(n.tasks_total) {
             marks.push((What::Tasks, Some(Mark::bytes(&count.to_le_bytes()))));
+        }
+        if let Some(stamp) = observation.last_activity {
+            marks.push((What::Activity, Some(Mark::stamp(stamp))));
         }
         for t in &observation.types {
             if let Some(processed) = t.processed {
@@ -292,7 +299,16 @@ impl Worker {
         look: Seen,
         around: Around<'_>,
     ) {
-        let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent);
+        // The server stamps the END of each long poll too, up to 60 s after its worker died: only what it stamps later is
+        // the worker's own doing.
+        let beat = self
+            .channels
+            .iter()
+            .filter(|((_, what), _)| *what == What::Beat)
+            .filter_map(|(_, c)| c.moved.map(|(at, _)| at))
+            .max();
+        let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent)
+            && beat.is_none_or(|at| look.now.since(at) > POLL + QUEUE_INTERVAL);
         self.work_seen(source, What::Access(task_type), access.map(Mark::stamp), late, look, Some(POLL));
     }
 
@@ -304,6 +320,9 @@ impl Worker {
             }
         }
         self.pending = None;
+        if source.is_none() {
+            self.busy.clear();
+        }
     }
 
     fn hear(&mut self, source: &Arc<str>, observation: &Observation, look: Seen) {
@@ -411,6 +430,13 @@ impl Worker {
     fn count(&mut self, observation: &Observation, now: Moment) {
         if let Some(cpu) = observation.numbers.cpu_ratio {
             self.cpu.record(now, cpu);
+        }
+        for t in &observation.types {
+            if t.used.is_some_and(|used| used > 0) {
+                self.busy.entry(t.task_type).or_insert(now);
+            } else {
+                self.busy.remove(&t.task_type);
+            }
         }
         if let Some(waiting) = observation.numbers.waiting {
             self.waiting = (waiting > 0).then(|| self.waiting.map_or((now, 1), |(since, looks)| (since, looks + 1)));

@@ -282,6 +282,10 @@ impl Ledger {
 
     fn failed(&mut self, name: &Arc<str>, scope: &Scope, failure: Failure, seen: Seen) {
         let Some(source) = self.sources.get_mut(name) else { return };
+        if failure == Failure::NotFound && matches!(scope, Scope::Worker(_)) {
+            // Its target left the list between the tick and the look.
+            return;
+        }
         *source.errors.entry(failure).or_default() += 1;
         if failure == Failure::Throttled {
             // A source that asks us to slow down is up; what it did not tell adds to no silence.
