@@ -1,0 +1,71 @@
+"""Heartbeat keys in a real Redis."""
+
+import pytest
+from harness.config import config, redis as source
+
+
+def three(redis_part, **options):
+    return {name: redis_part.writer(name, **options) for name in ("anna", "boris", "chloe")}
+
+
+def test_heartbeats_of_every_kind_are_read_and_a_killed_writer_is_down(redis_part, exporter):
+    writers = {
+        "epoch": redis_part.writer("epoch", stamp="epoch"),
+        "iso": redis_part.writer("iso", stamp="iso"),
+        "json": redis_part.writer("json", stamp="json"),
+    }
+    watched = exporter(config(source(redis_part)))
+    watched.wait_all("healthy", 3, 30)
+    before = len(watched.changes)
+
+    writers["iso"].kill()
+    watched.wait_state("iso", "down", 15)
+    # The key expires meanwhile. Expired is silent, not left.
+    watched.hold_states({"epoch": "healthy", "iso": "down", "json": "healthy"}, 15)
+    assert {change.worker for change in watched.changes[before:]} == {"iso"}, watched.story()
+
+    redis_part.writer("iso", stamp="iso")
+    watched.wait_state("iso", "healthy", 15)
+
+
+def test_a_key_deleted_before_its_time_is_a_goodbye(redis_part, exporter):
+    writers = three(redis_part, ttl=60.0)
+    watched = exporter(config(source(redis_part)))
+    watched.wait_all("healthy", 3, 30)
+
+    writers["boris"].terminate()
+    watched.wait_state("boris", None, 20)
+    watched.assert_never("down", "stuck", "degraded")
+    assert set(watched.states()) == {"anna", "chloe"}
+
+
+@pytest.mark.slow
+def test_a_redis_that_is_away_and_comes_back_empty_brings_nobody_down_and_nobody_back(redis_part, exporter):
+    writers = three(redis_part, ttl=60.0)
+    watched = exporter(config(source(redis_part)))
+    watched.wait_all("healthy", 3, 30)
+    writers["chloe"].kill()
+    watched.wait_state("chloe", "down", 15)
+
+    redis_part.kill()
+    watched.wait_states({"anna": "unknown", "boris": "unknown", "chloe": "down"}, 30)
+    watched.wait_sample("worker_exporter_source_up", 0, source="redis", kind="redis")
+    watched.hold_states({"chloe": "down"}, 70)
+
+    redis_part.start()
+    watched.wait_states({"anna": "healthy", "boris": "healthy", "chloe": "down"}, 30)
+    watched.assert_never("down", workers={"anna", "boris"})
+    assert watched.changes_of("chloe").count("down") == 1, watched.story()
+
+
+def test_a_flushed_redis_with_living_writers_changes_nothing(redis_part, exporter):
+    three(redis_part, every=2.0, ttl=60.0)
+    watched = exporter(config(source(redis_part)))
+    watched.wait_all("healthy", 3, 30)
+    before = len(watched.changes)
+
+    for _ in range(3):
+        redis_part.client.flushall()
+        watched.hold_states({}, 8)
+    watched.wait_all("healthy", 3, 10)
+    assert watched.changes[before:] == [], watched.story()
