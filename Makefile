@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
+.NOTPARALLEL:
 
 CARGO_DENY := 0.20.2
 CARGO_MUTANTS := 27.1.0
@@ -16,8 +17,8 @@ export PATH := $(CURDIR)/.parts/cargo/bin:$(PATH):/usr/sbin:/sbin
 CARGO := cargo
 LOCKED := --workspace --locked
 
-# How many tests on real parts run at a time. They mostly wait; more than this and two cores decide the outcome.
-REAL_JOBS ?= 4
+# How many tests on real parts run at a time. They mostly wait; with many more, two cores would decide the outcome.
+REAL_JOBS ?= 6
 
 ##@ Everything
 

@@ -7,9 +7,11 @@ import urllib.request
 
 import pytest
 from harness.config import config, http, temporal as temporal_source
-from harness.exporter import BINARY, STATES
-from harness.processes import free_port
+from harness.exporter import BINARY, STATES, Exporter
+from harness.http_part import HttpWorker
+from harness.processes import Processes, free_port
 from harness.prometheus_part import TextRelay
+from harness.temporal import TemporalServer
 from harness.wait import wait_for
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -18,24 +20,37 @@ OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetric
 TEXT = "text/plain;version=0.0.4"
 
 
-@pytest.fixture
-def watched(http_worker, exporter, temporal):
+# One exporter for all tests that only read: they run one after the other, in the same runner.
+together = pytest.mark.xdist_group("published")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
     """An exporter with something in every family: two HTTP workers, one of them dead, and a Temporal worker."""
-    steady = http_worker("steady", body='{"status":"healthy","tasks_total":7,"memory_bytes":1048576,"cpu_percent":12.5}')
-    dead = http_worker("dead")
-    temporal.worker(identity='quo"ted\\name')
-    made = exporter(config(http(steady, dead), temporal_source(temporal)), args=["--web.enable-lifecycle"])
-    made.wait_all("healthy", 3, 40)
-    dead.kill()
-    made.wait_state("dead", "down", 20)
-    return made
+    processes = Processes(tmp_path_factory.mktemp("published"))
+    try:
+        server = TemporalServer(processes)
+        server.worker(identity='quo"ted\\name')
+        steady = HttpWorker(
+            processes, "steady", body='{"status":"healthy","tasks_total":7,"memory_bytes":1048576,"cpu_percent":12.5}'
+        )
+        dead = HttpWorker(processes, "dead")
+        made = Exporter(processes, config(http(steady, dead), temporal_source(server)), args=["--web.enable-lifecycle"])
+        made.wait_all("healthy", 3, 40)
+        dead.kill()
+        made.wait_state("dead", "down", 20)
+        yield made
+    finally:
+        processes.end()
 
 
+@together
 def test_promtool_finds_nothing_to_say_about_the_metrics(watched):
     done = subprocess.run(["promtool", "check", "metrics"], input=watched.metrics(TEXT), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@together
 def test_both_formats_parse_and_hold_the_same_worker_series(watched):
     def worker_series(families):
         return {
@@ -52,6 +67,7 @@ def test_both_formats_parse_and_hold_the_same_worker_series(watched):
     assert names == {"steady", "dead", 'quo"ted\\name'}, "labels are escaped once, and only once"
 
 
+@together
 def test_each_worker_is_in_exactly_one_of_the_seven_states(watched):
     for worker in watched.states():
         rows = {labels["state"]: value for labels, value in watched.samples("worker_state", worker=worker)}
@@ -59,6 +75,7 @@ def test_each_worker_is_in_exactly_one_of_the_seven_states(watched):
         assert sorted(rows.values()) == [0] * 6 + [1]
 
 
+@together
 def test_the_content_type_is_exact_and_gzip_is_one_stream(watched):
     answer = watched.get("/metrics", accept=OPENMETRICS)
     assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -72,6 +89,7 @@ def test_the_content_type_is_exact_and_gzip_is_one_stream(watched):
     assert packed.body.count(b"\x1f\x8b\x08") == 1, "a second member breaks some clients"
 
 
+@together
 def test_a_real_prometheus_scrapes_both_formats_and_answers_promql(watched, prometheus):
     relay = TextRelay(watched.url + "/metrics")
     try:
@@ -86,12 +104,14 @@ def test_a_real_prometheus_scrapes_both_formats_and_answers_promql(watched, prom
         relay.close()
 
 
+@together
 def test_the_series_of_one_worker_stay_under_forty(watched):
     for worker in watched.states():
         count = sum(1 for line in watched.metrics().splitlines() if f'worker="{worker}"' in line)
         assert count <= 40, f"{worker} has {count} series"
 
 
+@together
 def test_the_health_api_counts_what_it_lists(watched):
     answer = watched.get("/health/workers").json
     assert answer["total_workers"] == len(answer["workers"]) == 3
@@ -109,6 +129,7 @@ def test_the_health_api_counts_what_it_lists(watched):
     assert "127.0.0.1" in watched.get("/config").text
 
 
+@together
 def test_a_client_that_gives_back_a_page_gets_the_rest(watched):
     first = watched.get("/health/workers?limit=2").json
     rest = watched.get(f"/health/workers?limit=2&cursor={urllib.request.quote(str(first['next_cursor']))}").json
@@ -116,6 +137,7 @@ def test_a_client_that_gives_back_a_page_gets_the_rest(watched):
     assert sorted(ids) == sorted(watched.states()) and len(ids) == 3
 
 
+@together
 def test_a_broken_file_at_reload_keeps_the_old_config_and_says_where_the_mistake_is(watched):
     good = watched.file.read_text()
     watched.write(good.replace("sources:", "sourcess:", 1))
@@ -141,7 +163,7 @@ def test_healthcheck_asks_a_running_exporter(http_worker, exporter):
     made = exporter(config(http(http_worker("anna"))))
 
     def healthcheck():
-        command = [BINARY, "healthcheck", "--web.listen-address", made.target]
+        command = [BINARY, "healthcheck", "--url", made.url]
         return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode
 
     assert healthcheck() == 0
@@ -176,6 +198,7 @@ def test_without_a_config_it_shows_the_workers_of_the_server_in_the_environment(
     assert "orders" in queues
 
 
+@together
 def test_the_page_shows_states_and_reasons_and_refreshes_itself(watched, tmp_path):
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -191,6 +214,9 @@ def test_the_demo_is_alive_within_seconds_and_shows_its_fleets(exporter):
     wait_for(lambda: demo.get("/").status == 200, 5, "the page of the demo")
     wait_for(lambda: len(demo.states()) >= 25, 15, "about thirty workers")
     wait_for(lambda: {"healthy", "down"} <= set(demo.states().values()), 90, "some to live and some to die")
+    said = demo.process.output()
+    assert f"page     {demo.url}/" in said
+    assert re.search(r"-> down  \w+: ", said), "each change is one line with its reason"
 
 
 def test_one_exporter_of_no_use_says_so_and_ends_with_two(tmp_path):

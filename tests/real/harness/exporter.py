@@ -64,8 +64,8 @@ class Exporter:
         args = [BINARY, self.command, "--web.listen-address", self.target, "--log.format", "json", *self.extra]
         if self.configured:
             args += ["--config.file", self.file]
-        # No TEMPORAL_* of the person who runs the tests gets in.
-        env = {name: None for name in os.environ if name.startswith("TEMPORAL_")}
+        # Nothing that the person who runs the tests has set gets in.
+        env = {name: None for name in os.environ if name.startswith(("TEMPORAL_", "WORKER_EXPORTER_"))}
         self.process = self.processes.start("exporter", args, {**env, **(self.env or {})})
         self.logs.append(self.process)
         if ready:
