@@ -97,7 +97,10 @@ rust: ## Tests in Rust
 .PHONY: real
 real: ## Tests on real parts: Temporal, Redis, Prometheus, workers, a network that is cut
 	@mkdir -p $(LOG)
-	@if [ ! -x $(VENV)/pytest ]; then tools/skip pytest | tee $(LOG)/real.log; exit $${PIPESTATUS[0]}; fi
+	@if [ -x $(VENV)/pytest ]; then $(MAKE) --no-print-directory real-run; else tools/skip pytest | tee $(LOG)/real.log; fi
+
+.PHONY: real-run
+real-run:
 	$(CARGO) build $(LOCKED) --bins --tests
 	$(VENV)/pytest tests/real -n $(REAL_JOBS) 2>&1 | tee $(LOG)/real.log
 

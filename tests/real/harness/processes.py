@@ -2,11 +2,14 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from .wait import wait_for
 
@@ -130,6 +133,9 @@ class Processes:
         self.started = []
 
     def start(self, name, args, env=None):
+        if shutil.which(str(args[0])) is None:
+            # A machine of CI has every part; elsewhere a test whose part is missing says so and the others run.
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {args[0]} on this machine")
         process = Process(name, args, self.folder / f"{name}-{len(self.started)}.log", env)
         self.started.append(process)
         return process
