@@ -226,3 +226,9 @@ def test_one_exporter_of_no_use_says_so_and_ends_with_two(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "absent.yaml" in done.stdout + done.stderr
+
+
+def test_asked_to_leave_it_leaves_soon_and_cleanly(http_worker, exporter):
+    made = exporter(config(http(http_worker("anna"), http_worker("hanging", hang=True))))
+    made.process.terminate()
+    assert made.process.wait_gone(within=15) == 0

@@ -69,3 +69,38 @@ def test_a_flushed_redis_with_living_writers_changes_nothing(redis_part, exporte
         watched.hold_states({}, 8)
     watched.wait_all("healthy", 3, 10)
     assert watched.changes[before:] == [], watched.story()
+
+
+def test_a_redis_that_refuses_our_password_is_our_own_trouble_and_convicts_nobody(redis_part, exporter, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text("right\n")
+    redis_part.client.config_set("requirepass", "right")
+    redis_part.client.close()
+    redis_part.client.connection_pool.connection_kwargs["password"] = "right"
+    for name in ("anna", "boris"):
+        redis_part.writer(name, password="right")
+    watched = exporter(config(source(redis_part, password_file=str(secret))))
+    watched.wait_all("healthy", 2, 30)
+
+    # Rotated behind our back. The workers know; we do not.
+    redis_part.client.config_set("requirepass", "rotated")
+    redis_part.client.client_kill_filter(_type="normal", skipme=True)
+    for name in ("anna", "boris"):
+        redis_part.writer(name, password="rotated")
+    watched.wait_states({"anna": "unknown", "boris": "unknown"}, 30)
+    watched.wait_sample("worker_exporter_source_failure", 1, source="redis", kind="redis", reason="unauthenticated")
+    watched.hold_states({"anna": "unknown", "boris": "unknown"}, 15)
+
+    secret.write_text("rotated\n")
+    watched.wait_all("healthy", 2, 40)
+    watched.assert_never("down", "stuck")
+
+
+def test_a_fleet_that_is_quiet_by_design_is_healthy_while_it_is_quiet(redis_part, exporter):
+    writer = redis_part.writer("nightly", ttl=0)
+    watched = exporter(config(source(redis_part, fleet="nightly"), fleets=[{"name": "nightly", "max_quiet": "26h"}]))
+    watched.wait_all("healthy", 1, 30)
+
+    writer.stop()
+    watched.hold_states({"nightly": "healthy"}, 30)
+    watched.assert_never("down", "degraded")

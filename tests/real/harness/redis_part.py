@@ -31,10 +31,10 @@ class Redis:
     def kill(self):
         self.process.kill()
 
-    def writer(self, worker, every=1.0, ttl=10.0, stamp="epoch"):
+    def writer(self, worker, every=1.0, ttl=10.0, stamp="epoch", password=""):
         """A worker whose heartbeat is `worker:{id}:heartbeat`."""
         process = self.processes.python(
             f"writer-{worker}", "redis_worker.py", "--port", self.port, "--worker", worker, "--every", every, "--ttl", ttl,
-            "--stamp", stamp,
+            "--stamp", stamp, "--password", password,
         )  # fmt: skip
         return process.wait_output("beating", 10)

@@ -17,9 +17,11 @@ TEMPORAL = Path(sys.executable).with_name("temporal")
 class TemporalServer:
     """`temporal server start-dev`, with a database file, so that only its memory is lost in a restart."""
 
-    def __init__(self, processes, namespaces=("default",)):
+    def __init__(self, processes, namespaces=("default",), settings=()):
         self.processes = processes
         self.namespaces = namespaces
+        # The server's own dynamic configuration, `key=value`.
+        self.settings = settings
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.database = processes.folder / f"temporal-{self.port}.db"
@@ -27,6 +29,7 @@ class TemporalServer:
 
     def start(self):
         extra = [item for name in self.namespaces if name != "default" for item in ("--namespace", name)]
+        extra += [item for setting in self.settings for item in ("--dynamic-config-value", setting)]
         self.process = self.processes.start(
             "temporal-server",
             [TEMPORAL, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", self.port,
@@ -63,10 +66,10 @@ class TemporalServer:
 class TemporalWorker:
     """A real worker of the Python SDK in a process of its own."""
 
-    def __init__(self, server, queue, identity=None, heartbeat=1.0, activities=100, workflows=True, ready=True, **more):
+    def __init__(self, server, queue, identity=None, heartbeat=1.0, activities=100, workflows=True, ready=True, namespace=None, **more):
         self.server = server
         self.queue = queue
-        self.args = ["--address", server.address, "--namespace", server.namespaces[0], "--queue", queue,
+        self.args = ["--address", server.address, "--namespace", namespace or server.namespaces[0], "--queue", queue,
                      "--heartbeat", heartbeat, "--activities", activities]  # fmt: skip
         if identity is not None:
             self.args += ["--identity", identity]

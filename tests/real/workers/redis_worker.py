@@ -17,6 +17,7 @@ def arguments():
     parser.add_argument("--every", type=float, default=1.0)
     parser.add_argument("--ttl", type=float, default=10.0, help="seconds; 0 sets none")
     parser.add_argument("--stamp", choices=["epoch", "iso", "json"], default="epoch")
+    parser.add_argument("--password", default="")
     return parser.parse_args()
 
 
@@ -30,7 +31,7 @@ def value(kind):
 def main():
     options = arguments()
     key = f"worker:{options.worker}:heartbeat"
-    store = redis.Redis(port=options.port, socket_timeout=2)
+    store = redis.Redis(port=options.port, socket_timeout=2, password=options.password or None)
 
     def leave(*_):
         # A clean goodbye: the key goes before its time to live ran out.
