@@ -74,19 +74,16 @@ def test_a_flushed_redis_with_living_writers_changes_nothing(redis_part, exporte
 def test_a_redis_that_refuses_our_password_is_our_own_trouble_and_convicts_nobody(redis_part, exporter, tmp_path):
     secret = tmp_path / "password"
     secret.write_text("right\n")
-    redis_part.client.config_set("requirepass", "right")
-    redis_part.client.close()
-    redis_part.client.connection_pool.connection_kwargs["password"] = "right"
+    redis_part.require("right")
     for name in ("anna", "boris"):
-        redis_part.writer(name, password="right")
+        redis_part.writer(name)
     watched = exporter(config(source(redis_part, password_file=str(secret))))
     watched.wait_all("healthy", 2, 30)
 
     # Rotated behind our back. The workers know; we do not.
-    redis_part.client.config_set("requirepass", "rotated")
-    redis_part.client.client_kill_filter(_type="normal", skipme=True)
+    redis_part.require("rotated")
     for name in ("anna", "boris"):
-        redis_part.writer(name, password="rotated")
+        redis_part.writer(name)
     watched.wait_states({"anna": "unknown", "boris": "unknown"}, 30)
     watched.wait_sample("worker_exporter_source_failure", 1, source="redis", kind="redis", reason="unauthenticated")
     watched.hold_states({"anna": "unknown", "boris": "unknown"}, 15)
