@@ -10,7 +10,7 @@ def test_after_two_minutes_of_our_own_suspension_nobody_is_judged_on_it(temporal
     beats = {name: temporal.worker(identity=name) for name in ("temporal-1", "temporal-2")}
     keys = {name: redis_part.writer(name) for name in ("redis-1", "redis-2")}
     web = [http_worker(f"http-{n}", body='{"status":"healthy","last_heartbeat":{now}}') for n in (1, 2)]
-    watched = exporter(config(temporal_source(temporal), redis(redis_part), http(*web)))
+    watched = exporter(config(temporal_source(temporal), redis(redis_part), http(*web), fleets=[{"name": "beats", "heartbeat_interval": "1s"}]))
     watched.wait_all("healthy", 6, 40)
     before = len(watched.changes)
 

@@ -2,6 +2,11 @@
 
 import pytest
 from harness.config import config, redis as source
+from harness.wait import wait_for
+
+
+# Redis does not say how often a worker beats; the fleet's owner does. Without it, it is learned.
+KNOWN = {"name": "beats", "heartbeat_interval": "1s"}
 
 
 def three(redis_part, **options):
@@ -14,7 +19,7 @@ def test_heartbeats_of_every_kind_are_read_and_a_killed_writer_is_down(redis_par
         "iso": redis_part.writer("iso", stamp="iso"),
         "json": redis_part.writer("json", stamp="json"),
     }
-    watched = exporter(config(source(redis_part)))
+    watched = exporter(config(source(redis_part), fleets=[KNOWN]))
     watched.wait_all("healthy", 3, 30)
     before = len(watched.changes)
 
@@ -28,9 +33,20 @@ def test_heartbeats_of_every_kind_are_read_and_a_killed_writer_is_down(redis_par
     watched.wait_state("iso", "healthy", 15)
 
 
+def test_a_cadence_that_nobody_declares_is_learned_and_a_killed_writer_is_down(redis_part, exporter):
+    writers = three(redis_part)
+    watched = exporter(config(source(redis_part)))
+    watched.wait_all("healthy", 3, 30)
+    wait_for(lambda: (watched.worker("boris")["heartbeat_interval_seconds"] or 60) <= 3, 40, "the cadence to be learned")
+
+    writers["boris"].kill()
+    watched.wait_state("boris", "down", 20)
+    watched.assert_never("down", workers={"anna", "chloe"})
+
+
 def test_a_key_deleted_before_its_time_is_a_goodbye(redis_part, exporter):
     writers = three(redis_part, ttl=60.0)
-    watched = exporter(config(source(redis_part)))
+    watched = exporter(config(source(redis_part), fleets=[KNOWN]))
     watched.wait_all("healthy", 3, 30)
 
     writers["boris"].terminate()
@@ -42,7 +58,7 @@ def test_a_key_deleted_before_its_time_is_a_goodbye(redis_part, exporter):
 @pytest.mark.slow
 def test_a_redis_that_is_away_and_comes_back_empty_brings_nobody_down_and_nobody_back(redis_part, exporter):
     writers = three(redis_part, ttl=60.0)
-    watched = exporter(config(source(redis_part)))
+    watched = exporter(config(source(redis_part), fleets=[KNOWN]))
     watched.wait_all("healthy", 3, 30)
     writers["chloe"].kill()
     watched.wait_state("chloe", "down", 15)
@@ -60,7 +76,7 @@ def test_a_redis_that_is_away_and_comes_back_empty_brings_nobody_down_and_nobody
 
 def test_a_flushed_redis_with_living_writers_changes_nothing(redis_part, exporter):
     three(redis_part, every=2.0, ttl=60.0)
-    watched = exporter(config(source(redis_part)))
+    watched = exporter(config(source(redis_part), fleets=[{**KNOWN, "heartbeat_interval": "2s"}]))
     watched.wait_all("healthy", 3, 30)
     before = len(watched.changes)
 
@@ -77,7 +93,7 @@ def test_a_redis_that_refuses_our_password_is_our_own_trouble_and_convicts_nobod
     redis_part.require("right")
     for name in ("anna", "boris"):
         redis_part.writer(name)
-    watched = exporter(config(source(redis_part, password_file=str(secret))))
+    watched = exporter(config(source(redis_part, password_file=str(secret)), fleets=[KNOWN]))
     watched.wait_all("healthy", 2, 30)
 
     # Rotated behind our back. The workers know; we do not.

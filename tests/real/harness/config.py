@@ -20,8 +20,9 @@ def temporal(server, name="temporal", **keys):
     return {"name": name, "kind": "temporal", "address": server.address, "namespace": server.namespaces[0], **keys}
 
 
-def redis(server, name="redis", fleet="beats", **keys):
-    return {"name": name, "kind": "redis", "address": server.url, "fleet": fleet, **keys}
+def redis(server, name="redis", fleet="beats", every="2s", timeout="1s", **keys):
+    """Heartbeat keys. No record says how often its worker beats: it is learned, never faster than one looks."""
+    return {"name": name, "kind": "redis", "address": server.url, "fleet": fleet, "timeout": timeout, "maximum_interval": every, **keys}
 
 
 def http(*workers, name="http", fleet="web", every="2s", timeout="1s", **keys):

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from email.message import Message
 
 from .processes import REPOSITORY, free_port
 from .wait import hold, wait_for
@@ -30,7 +31,7 @@ class Change:
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: dict
+    headers: Message  # names in any case
     body: bytes
 
     @property
@@ -81,9 +82,9 @@ class Exporter:
         request = urllib.request.Request(self.url + path, headers=named, method=method)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return Answer(answer.status, dict(answer.headers), answer.read())
+                return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, dict(error.headers), error.read())
+            return Answer(error.code, error.headers, error.read())
 
     # What it says of workers.
 
