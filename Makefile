@@ -1,0 +1,128 @@
+# `make test` is everything: on a fresh Debian 12 it installs the parts it needs, pinned, and runs every test.
+# The parts stand in .parts/ (or come from Debian's package tool), and stamps there make a second run quick.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+.NOTPARALLEL:
+
+CARGO_DENY := 0.20.2
+CARGO_MUTANTS := 27.1.0
+
+VENV := .parts/venv/bin
+LOG := .parts/log
+export PATH := $(CURDIR)/.parts/cargo/bin:$(PATH):/usr/sbin:/sbin
+# One answer for all steps: dependencies are compiled with the features that the tests need, once.
+CARGO := cargo
+LOCKED := --workspace --locked
+
+# How many tests on real parts run at a time. They mostly wait; with many more, two cores would decide the outcome.
+REAL_JOBS ?= 6
+
+##@ Everything
+
+.PHONY: test
+test: parts fmt lint rust yaml spelling markdown rules deny real ## Install the parts, run every check and test
+	@echo
+	@grep -h '^test result' $(LOG)/rust.log
+	@tail -n 1 $(LOG)/real.log
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Parts
+
+.PHONY: parts
+parts: .parts/apt.stamp .parts/venv.stamp .parts/node.stamp .parts/cargo-deny-$(CARGO_DENY).stamp ## Install what the tests need
+
+.parts/apt.stamp: tools/parts
+	tools/parts apt
+.parts/venv.stamp: tests/real/requirements.txt | .parts/apt.stamp
+	tools/parts venv
+.parts/node.stamp: tools/package-lock.json
+	tools/parts node
+.parts/cargo-deny-$(CARGO_DENY).stamp:
+	tools/parts cargo cargo-deny $(CARGO_DENY)
+.parts/cargo-mutants-$(CARGO_MUTANTS).stamp:
+	tools/parts cargo cargo-mutants $(CARGO_MUTANTS)
+
+.PHONY: requirements
+requirements: ## Pin tests/real/requirements.txt afresh from requirements.in
+	python3 -m venv .parts/pin
+	.parts/pin/bin/pip install --quiet pip-tools
+	.parts/pin/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  -o tests/real/requirements.txt tests/real/requirements.in
+
+##@ Checks
+
+.PHONY: fmt
+fmt: ## Formatting
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: ## Clippy, every warning an error
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+
+.PHONY: yaml
+yaml: ## yamllint
+	@if [ -x $(VENV)/yamllint ]; then $(VENV)/yamllint --strict . ; else tools/skip yamllint; fi
+
+.PHONY: spelling
+spelling: ## typos
+	@if [ -x $(VENV)/typos ]; then $(VENV)/typos; else tools/skip typos; fi
+
+.PHONY: markdown
+markdown: ## markdownlint
+	@if [ -x tools/node_modules/.bin/markdownlint-cli2 ]; then tools/node_modules/.bin/markdownlint-cli2; else tools/skip markdownlint-cli2; fi
+
+.PHONY: rules
+rules: ## promtool and amtool on rules, their tests and example configs
+	tools/rules
+
+.PHONY: deny
+deny: ## Licences, bans and sources of what is linked
+	@if [ -x .parts/cargo/bin/cargo-deny ]; then cargo-deny --log-level error --locked check bans licenses sources; else tools/skip cargo-deny; fi
+
+##@ Tests
+
+.PHONY: rust
+rust: ## Tests in Rust
+	@mkdir -p $(LOG)
+	$(CARGO) build $(LOCKED) --bins --tests
+	$(CARGO) test $(LOCKED) 2>&1 | tee $(LOG)/rust.log
+
+.PHONY: real
+real: ## Tests on real parts: Temporal, Redis, Prometheus, workers, a network that is cut
+	@mkdir -p $(LOG)
+	@if [ -x $(VENV)/pytest ]; then $(MAKE) --no-print-directory real-run; else tools/skip pytest | tee $(LOG)/real.log; fi
+
+.PHONY: real-run
+real-run:
+	$(CARGO) build $(LOCKED) --bins --tests
+	$(VENV)/pytest tests/real -n $(REAL_JOBS) 2>&1 | tee $(LOG)/real.log
+
+.PHONY: soak
+soak: ## A simulated week of a thousand workers, and the slow properties
+	PROPTEST_CASES=20000 $(CARGO) test $(LOCKED) -- --include-ignored
+
+.PHONY: mutants
+mutants: .parts/cargo-mutants-$(CARGO_MUTANTS).stamp ## Mutation tests of the pure core
+	cargo-mutants mutants --package verdict --jobs 2
+
+.PHONY: measure
+measure: ## Detection times over twenty kills and more
+	$(CARGO) build $(LOCKED) --bins --tests
+	$(VENV)/python tests/real/measure.py
+
+##@ Writing
+
+.PHONY: docs
+docs: ## Rewrite the reference pages from the tables in the code
+	UPDATE_DOCS=1 $(CARGO) test $(LOCKED)
+
+.PHONY: clean
+clean: ## Remove the installed parts (cargo clean removes the build)
+	rm -rf .parts tools/node_modules

@@ -1,0 +1,83 @@
+"""Fixtures: each gives a real part, or a way to start some, and takes it away again."""
+
+import os
+
+import pytest
+from harness.exporter import BINARY, Exporter
+from harness.http_part import HttpWorker
+from harness.network import Network, NetworkRefused
+from harness.processes import Processes
+from harness.prometheus_part import Prometheus
+from harness.redis_part import Redis
+from harness.temporal import TemporalServer
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes minutes, because what it shows takes minutes. Runs like all others, first.")
+
+
+def pytest_collection_modifyitems(items):
+    # The longest first: the others fill the time beside them.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture
+def processes(tmp_path):
+    all_of_them = Processes(tmp_path)
+    yield all_of_them
+    all_of_them.end()
+
+
+@pytest.fixture
+def temporal(processes):
+    return TemporalServer(processes)
+
+
+@pytest.fixture
+def redis_part(processes):
+    return Redis(processes)
+
+
+@pytest.fixture
+def http_worker(processes):
+    """Starts a worker with a health endpoint: `http_worker("a", body='{"status":"ok"}')`."""
+
+    def start(worker, **options):
+        return HttpWorker(processes, worker, **options)
+
+    return start
+
+
+@pytest.fixture
+def exporter(processes):
+    """Starts the exporter on a configuration: `exporter(config(http(worker)))`."""
+    if not os.path.exists(BINARY):
+        pytest.fail(f"{BINARY} is not built: run `cargo build --workspace --bins --tests`, or `make real`")
+
+    def start(configuration=None, **options):
+        return Exporter(processes, configuration, **options)
+
+    return start
+
+
+@pytest.fixture
+def prometheus(processes):
+    """Starts a Prometheus: `prometheus(ours=exporter.target)`."""
+
+    def start(**jobs):
+        return Prometheus(processes, **jobs)
+
+    return start
+
+
+@pytest.fixture
+def network():
+    """A network of its own for workers, whose link can be cut. Needs root, or sudo that asks nothing."""
+    try:
+        made = Network()
+    except NetworkRefused as refused:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no network namespace: {refused}")
+    yield made
+    made.remove()

@@ -1,0 +1,34 @@
+"""Configurations of the exporter, as mappings. docs/config.md is the reference."""
+
+import yaml
+
+
+def config(*sources, fleets=(), **rest):
+    """A whole configuration. Every fleet that a source or a target names is listed."""
+    listed = {fleet["name"]: fleet for fleet in fleets}
+    for source in sources:
+        for holder in (source, *source.get("targets", ())):
+            if "fleet" in holder:
+                listed.setdefault(holder["fleet"], {"name": holder["fleet"]})
+    written = {"sources": list(sources), **rest}
+    if listed:
+        written["fleets"] = list(listed.values())
+    return yaml.safe_dump(written, sort_keys=False)
+
+
+def temporal(server, name="temporal", **keys):
+    return {"name": name, "kind": "temporal", "address": server.address, "namespace": server.namespaces[0], **keys}
+
+
+def redis(server, name="redis", fleet="beats", every="2s", timeout="1s", **keys):
+    """Heartbeat keys. No record says how often its worker beats: it is learned, never faster than one looks."""
+    return {"name": name, "kind": "redis", "address": server.url, "fleet": fleet, "timeout": timeout, "maximum_interval": every, **keys}
+
+
+def http(*workers, name="http", fleet="web", every="2s", timeout="1s", **keys):
+    """Workers by address. Looked at every two seconds, so that a test need not wait for three misses of thirty."""
+    targets = [{"id": worker.worker, "url": worker.url} for worker in workers]
+    written = {"name": name, "kind": "http", "fleet": fleet, "timeout": timeout, "maximum_interval": every, **keys}
+    if targets:
+        written["targets"] = targets
+    return written

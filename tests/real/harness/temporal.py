@@ -1,0 +1,117 @@
+"""A real Temporal server, real Python workers, and a hand that starts workflows."""
+
+import asyncio
+import sys
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import Client
+
+from .processes import answers, free_port
+from .wait import wait_for
+
+TEMPORAL = Path(sys.executable).with_name("temporal")
+
+
+class TemporalServer:
+    """`temporal server start-dev`, with a database file, so that only its memory is lost in a restart."""
+
+    def __init__(self, processes, namespaces=("default",), settings=()):
+        self.processes = processes
+        self.namespaces = namespaces
+        # The server's own dynamic configuration, `key=value`.
+        self.settings = settings
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.database = processes.folder / f"temporal-{self.port}.db"
+        self.start()
+
+    def start(self):
+        extra = [item for name in self.namespaces if name != "default" for item in ("--namespace", name)]
+        extra += [item for setting in self.settings for item in ("--dynamic-config-value", setting)]
+        self.process = self.processes.start(
+            "temporal-server",
+            [TEMPORAL, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", self.port,
+             "--http-port", free_port(), "--metrics-port", free_port(),
+             "--log-level", "error", "--db-filename", self.database, *extra],
+        )  # fmt: skip
+        wait_for(lambda: answers(self.port), 30, "the Temporal server to listen")
+        wait_for(self._serves, 30, "the Temporal server to know its namespace")
+
+    def _serves(self):
+        try:
+            return asyncio.run(_describe(self.address, self.namespaces[0]))
+        except RuntimeError:  # Not there yet.
+            return None
+
+    def kill(self):
+        self.process.kill()
+
+    def worker(self, queue="orders", **options):
+        return TemporalWorker(self, queue, **options)
+
+    def run_workflows(self, workflow, queue="orders", count=1, seconds=0.0):
+        """Starts `count` workflows and does not wait for them. Gives their ids."""
+        return asyncio.run(_start(self.address, self.namespaces[0], workflow, queue, count, seconds))
+
+    def finished(self, ids):
+        """How many of these have completed."""
+        return asyncio.run(_finished(self.address, self.namespaces[0], ids))
+
+    def completed(self, ids, within=60):
+        wait_for(lambda: self.finished(ids) == len(ids), within, f"{len(ids)} workflows to complete", every=0.5)
+
+
+class TemporalWorker:
+    """A real worker of the Python SDK in a process of its own."""
+
+    def __init__(self, server, queue, identity=None, heartbeat=1.0, activities=100, workflows=True, ready=True, namespace=None, **more):
+        self.server = server
+        self.queue = queue
+        self.args = ["--address", server.address, "--namespace", namespace or server.namespaces[0], "--queue", queue,
+                     "--heartbeat", heartbeat, "--activities", activities]  # fmt: skip
+        if identity is not None:
+            self.args += ["--identity", identity]
+        if not workflows:
+            self.args += ["--no-workflows"]
+        for name, value in more.items():
+            self.args += ["--" + name.replace("_", "-"), value]
+        self.identity = identity
+        self.start(ready)
+
+    def start(self, ready=True):
+        """Also a restart by a supervisor: the same command line, a new process."""
+        self.process = self.server.processes.python(f"worker-{self.identity or 'stock'}", "temporal_worker.py", *self.args)
+        if ready:
+            self.process.wait_output("polling", 30)
+        return self
+
+    def __getattr__(self, name):
+        # kill, stop, go_on, terminate, wait_gone, pid: those of its process.
+        return getattr(self.process, name)
+
+
+async def _client(address, namespace):
+    return await Client.connect(address, namespace=namespace)
+
+
+async def _describe(address, namespace):
+    client = await _client(address, namespace)
+    from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+
+    await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace), timeout=timedelta(seconds=2))
+    return True
+
+
+async def _start(address, namespace, workflow, queue, count, seconds):
+    client = await _client(address, namespace)
+    ids = [f"{workflow}-{uuid.uuid4()}" for _ in range(count)]
+    await asyncio.gather(*(client.start_workflow(workflow, seconds, id=name, task_queue=queue) for name in ids))
+    return ids
+
+
+async def _finished(address, namespace, ids):
+    client = await _client(address, namespace)
+    described = await asyncio.gather(*(client.get_workflow_handle(name).describe() for name in ids))
+    return sum(1 for one in described if one.close_time is not None)

@@ -1,0 +1,108 @@
+"""A Temporal worker as people write them, with the mistakes that people make within reach."""
+
+import argparse
+import asyncio
+import signal
+import time
+from datetime import timedelta
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+
+@activity.defn
+async def wait(seconds: float) -> str:
+    """Long work done right: the loop stays free."""
+    await asyncio.sleep(seconds)
+    return "waited"
+
+
+@activity.defn
+async def block(seconds: float) -> str:
+    """The commonest zombie in Python: an async activity that blocks the event loop of its worker."""
+    time.sleep(seconds)  # noqa: ASYNC251 - this is the fault
+    return "blocked"
+
+
+@activity.defn
+async def fail(_seconds: float) -> str:
+    raise RuntimeError("this activity always fails")
+
+
+@workflow.defn(name="wait")
+class Wait:
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        return await workflow.execute_activity(wait, seconds, start_to_close_timeout=timedelta(hours=1))
+
+
+@workflow.defn(name="block")
+class Block:
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        return await workflow.execute_activity(block, seconds, start_to_close_timeout=timedelta(hours=1))
+
+
+@workflow.defn(name="fail")
+class Fail:
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        return await workflow.execute_activity(fail, seconds, start_to_close_timeout=timedelta(seconds=20))
+
+
+@workflow.defn(name="quick")
+class Quick:
+    """Only workflow tasks: a timer and the end."""
+
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "quick"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--queue", required=True)
+    parser.add_argument("--identity", help="default: the SDK's own, pid@host")
+    parser.add_argument("--heartbeat", default="60", help="seconds; 'stock' leaves the SDK's default, 'off' sends none")
+    parser.add_argument("--activities", type=int, default=100, help="activity slots")
+    parser.add_argument("--grace", type=float, default=2.0, help="seconds that running activities get at SIGTERM")
+    parser.add_argument("--no-workflows", action="store_true", help="serve activities only")
+    return parser.parse_args()
+
+
+def runtime(heartbeat):
+    if heartbeat == "stock":
+        return Runtime(telemetry=TelemetryConfig())
+    interval = None if heartbeat == "off" else timedelta(seconds=float(heartbeat))
+    return Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=interval)
+
+
+async def main():
+    options = arguments()
+    leave = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, leave.set)
+    named = {} if options.identity is None else {"identity": options.identity}
+    client = await Client.connect(options.address, namespace=options.namespace, runtime=runtime(options.heartbeat), **named)
+    worker = Worker(
+        client,
+        task_queue=options.queue,
+        workflows=[] if options.no_workflows else [Wait, Block, Fail, Quick],
+        activities=[wait, block, fail],
+        max_concurrent_activities=options.activities,
+        graceful_shutdown_timeout=timedelta(seconds=options.grace),
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with worker:
+        print(f"polling {options.queue} as {client.identity}")
+        await leave.wait()
+        print("leaving")
+    print("left")
+
+
+asyncio.run(main())
