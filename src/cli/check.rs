@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::config::{self, Detail, ProcessEnvironment, Settings};
 
 /// Mistakes go to stderr, one line for each whole file to stdout. Exit: 0 when all are whole, else 2.
-pub(super) fn run(files: &[PathBuf]) -> ExitCode {
+pub fn run(files: &[PathBuf]) -> ExitCode {
     let mut whole = true;
     for file in files {
         // A closed pipe is no reason to answer otherwise: the exit code is the answer.
