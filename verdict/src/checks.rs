@@ -194,7 +194,8 @@ fn probe(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     }
     let parts = if a.failing.is_empty() { String::new() } else { format!(": {}", a.failing.join(", ")) };
     if a.contradiction {
-        say(format_args!("code and body of the answer disagree{parts}"));
+        let said = a.said.map_or("nothing", Said::word);
+        say(format_args!("code and body of the answer disagree: the worse of them says {said}{parts}"));
         return Some(Finding::Critical);
     }
     match (a.said, a.unreadable) {
