@@ -549,11 +549,11 @@ impl Worker {
             (_, What::Access(task_type)) => {
                 // Beside a heartbeat the server's view of its polls is a help; it does not stand in for it while it fails.
                 let beats = self.channels.keys().any(|(_, what)| *what == What::Beat);
-                let seen = |q: &Queue| {
-                    !q.health.blind(around.now, warning, QUEUE_INTERVAL) && !(beats && q.health.failing.is_some())
+                let unseen = |q: &Queue| {
+                    q.health.blind(around.now, warning, QUEUE_INTERVAL) || (beats && q.health.failing.is_some())
                 };
                 let mut queues = around.queues.iter().filter(|(k, _)| &*k.source == source && k.task_type == task_type);
-                return !queues.any(|(k, q)| self.task_queues.contains(&k.task_queue) && seen(q));
+                return !queues.any(|(k, q)| self.task_queues.contains(&k.task_queue) && !unseen(q));
             }
             (Some(sight), _) if !sight.listed => &sight.health,
             _ => &of.health,
