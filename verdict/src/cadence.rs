@@ -28,6 +28,9 @@ pub struct Limits {
 pub struct Cadence {
     declared: Option<Duration>,
     gaps: VecDeque<Duration>,
+    /// Median and largest of the gaps: asked a thousand times for each time that a gap is learnt.
+    median: Option<Duration>,
+    largest: Duration,
 }
 
 impl Cadence {
@@ -51,6 +54,10 @@ impl Cadence {
             self.gaps.pop_front();
         }
         self.gaps.push_back(gap);
+        let mut sorted: Vec<_> = self.gaps.iter().copied().collect();
+        sorted.sort_unstable();
+        self.median = sorted.get(sorted.len() / 2).copied();
+        self.largest = sorted.last().copied().unwrap_or_default();
     }
 
     /// The interval in use: the median of the gaps, else what is declared, else what the rules say.
@@ -60,9 +67,7 @@ impl Cadence {
     }
 
     fn known(&self) -> Option<Duration> {
-        let mut gaps: Vec<_> = self.gaps.iter().copied().collect();
-        gaps.sort_unstable();
-        gaps.get(gaps.len() / 2).copied().or(self.declared)
+        self.median.or(self.declared)
     }
 
     /// How often to look at something with this rhythm: every half cadence, within the bounds of its source.
@@ -88,7 +93,7 @@ impl Cadence {
         let Some(cadence) = cadence else {
             return Limits { warning: UNKNOWN.warning.max(interval * 2), critical: UNKNOWN.critical.max(interval * 3) };
         };
-        let largest = self.gaps.iter().max().copied().unwrap_or_default().mul_f64(WIDENING);
+        let largest = self.largest.mul_f64(WIDENING);
         let limit = |cadences: f64, shortest: Duration, looks: u32| {
             let plain = cadence.mul_f64(cadences);
             plain.max(largest.min(plain * 2)).max(shortest).max(interval * looks)

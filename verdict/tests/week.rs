@@ -259,7 +259,7 @@ fn two_hundred_http_workers_live_a_week_without_a_false_down_or_a_missed_death()
             .map(|seed| {
                 scope.spawn(move || {
                     let mut dice = Dice(seed);
-                    let mut world = World::with(Rules::default(), 1.0, 5.0);
+                    let mut world = World::looking(Rules::default(), 1.0, 5.0, 30);
                     for n in 0..100 {
                         world.web.insert(format!("w{n:02}"), if n % 2 == 0 { Web::Ok } else { Web::Beating });
                     }
@@ -286,7 +286,7 @@ fn two_hundred_http_workers_live_a_week_without_a_false_down_or_a_missed_death()
                         world.run(60.0);
                     }
                     assert!(!deaths.is_empty());
-                    account(&world, &deaths, 60.0)
+                    account(&world, &deaths, 90.0)
                 })
             })
             .collect();

@@ -88,7 +88,9 @@ pub struct Ledger {
     aliases: HashMap<Arc<str>, WorkerKey>,
     queues: BTreeMap<QueueKey, Queue>,
     fleets: BTreeMap<Arc<str>, Fleet>,
-    wished: HashMap<(Arc<str>, Scope), Duration>,
+    wished: wishes::Wished,
+    /// Rounds of wishing so far.
+    round: u64,
     wishes: Vec<Wish>,
     changes: Vec<Change>,
     /// Looks that were wanted at once since the last listing of wishes.
@@ -115,6 +117,7 @@ impl Ledger {
             queues: BTreeMap::new(),
             fleets: BTreeMap::new(),
             wished: HashMap::new(),
+            round: 0,
             wishes: Vec::new(),
             changes: Vec::new(),
             urgent: BTreeSet::new(),

@@ -155,13 +155,13 @@ pub struct World {
     pub looks: u64,
 }
 
-pub fn rulebook(rules: Rules) -> Rulebook {
+pub fn rulebook(rules: Rules, web_interval: u64) -> Rulebook {
     let source = |name: &str, kind| SourceRules {
         name: Arc::from(name),
         kind,
         namespace: Arc::from(if kind == SourceKind::Temporal { "default" } else { "" }),
         minimum_interval: Duration::from_secs(2),
-        maximum_interval: Duration::from_secs(if kind == SourceKind::Http { 5 } else { 30 }),
+        maximum_interval: Duration::from_secs(if kind == SourceKind::Http { web_interval } else { 30 }),
         watch: Vec::new(),
     };
     Rulebook {
@@ -181,8 +181,13 @@ impl World {
     }
 
     pub fn with(rules: Rules, step: f64, tick_each: f64) -> Self {
+        Self::looking(rules, step, tick_each, 5)
+    }
+
+    /// With this longest interval between looks at an endpoint, seconds.
+    pub fn looking(rules: Rules, step: f64, tick_each: f64, web_interval: u64) -> Self {
         Self {
-            ledger: Ledger::new(Arc::new(rulebook(rules)), Moment::START),
+            ledger: Ledger::new(Arc::new(rulebook(rules, web_interval)), Moment::START),
             now: 0.0,
             temporal: Temporal::default(),
             web: BTreeMap::new(),
