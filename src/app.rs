@@ -320,7 +320,6 @@ mod tests {
     }
 
     #[tokio::test]
-    #[ignore = "needs the ledger's wishes: takes effect when the core is whole"]
     async fn it_is_ready_once_its_source_was_tried_though_the_worker_refuses() {
         let app = started(None).await;
         until_ready(*app.addresses().first().unwrap()).await;

@@ -50,7 +50,6 @@ impl From<Level> for LevelFilter {
 }
 
 /// Starts logging. Lines that wait are written when the guard is dropped.
-#[must_use]
 pub fn start(level: Level, format: Format) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(io::stderr());
     let filter = EnvFilter::new(directives(level));

@@ -227,10 +227,10 @@ impl ZeroConfig<'_> {
         let [_, cert, key] = given;
         match (cert, key) {
             (Some(cert), None) => {
-                self.say(cert, "a client certificate without its key", "set TEMPORAL_TLS_CLIENT_KEY_PATH")
+                self.say(cert, "a client certificate without its key", "set TEMPORAL_TLS_CLIENT_KEY_PATH");
             }
             (None, Some(key)) => {
-                self.say(key, "a client key without its certificate", "set TEMPORAL_TLS_CLIENT_CERT_PATH")
+                self.say(key, "a client key without its certificate", "set TEMPORAL_TLS_CLIENT_CERT_PATH");
             }
             _ => {}
         }

@@ -327,29 +327,3 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Redis, "pattern", Kind::Pattern, Value("worker:{id}:heartbeat"), "Key of a heartbeat; `{id}` stands where the worker's id is."),
     key(Group::Redis, "tls", Section(Group::Tls), Nothing, "TLS for `rediss://`."),
 ];
-
-/// The names that `fields` of an HTTP source may give a JSON pointer for, with what they mean. Sources read the same
-/// names from a body without any configuration.
-pub const FIELD_NAMES: &[(&str, &str)] = &[
-    ("status", "What the answer says as a whole: a word or true/false."),
-    ("alive", "Whether its loop lives."),
-    ("last_heartbeat", "When its loop last beat: ISO 8601, or seconds or milliseconds since 1970."),
-    ("tasks_total", "Tasks finished since its start."),
-    ("tasks_failed", "Tasks failed since its start."),
-    ("in_flight", "Tasks in work now."),
-    ("waiting", "Tasks that wait for it."),
-    ("progress", "A counter that rises while it makes progress."),
-    ("task_seconds_total", "Seconds spent on tasks since its start."),
-    ("cpu_percent", "CPU in percent of one core: more than 100 on several."),
-    ("cpu_ratio", "CPU of its limit, 0 to 1."),
-    ("memory_bytes", "Memory."),
-    ("memory_limit_bytes", "Limit of its memory."),
-    ("memory_percent", "Memory of its limit, 0 to 100."),
-    ("memory_ratio", "Memory of its limit, 0 to 1."),
-    ("disk_percent", "Disk in use, 0 to 100."),
-    ("disk_ratio", "Disk in use, 0 to 1."),
-    ("gpu_utilization", "GPU in use: a ratio up to 1, or a percentage."),
-    ("gpu_memory_percent", "GPU memory in use, 0 to 100."),
-    ("gpu_memory_ratio", "GPU memory in use, 0 to 1."),
-    ("model_loaded", "Whether its model is loaded."),
-];

@@ -26,7 +26,6 @@ use std::sync::Arc;
 use verdict::rules::{Rulebook, SourceRules};
 
 pub use environment::{Environment, ProcessEnvironment, Variables};
-pub use keys::FIELD_NAMES;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use reference::reference;
 pub use secret::Secret;

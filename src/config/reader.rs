@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use saphyr::Scalar;
+use verdict::read::health::Fields;
 
 use super::Environment;
-use super::keys::{Absent, FIELD_NAMES, Group, KEYS, Kind};
+use super::keys::{Absent, Group, KEYS, Kind};
 use super::mistake::{Mistake, Place};
 use super::section::{Field, Section, Value};
 use super::tree::{Data, Key as NodeKey, Node, quoted};
@@ -192,7 +193,7 @@ impl Reader<'_> {
     }
 
     fn pointers(&mut self, entries: &[(NodeKey, Node)]) -> Value {
-        let names: Vec<&str> = FIELD_NAMES.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = Fields::names().collect();
         let mut read = Vec::new();
         for (name, node) in entries {
             if !names.contains(&name.name.as_str()) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::keys::{Absent, FIELD_NAMES, Group, KEYS, Key, Kind};
+use verdict::read::health::Fields;
+
+use super::keys::{Absent, Group, KEYS, Key, Kind};
 use super::quantity::{show_size, show_span};
 
 const HEAD: &str = "# Configuration
@@ -43,7 +45,7 @@ pub fn reference() -> String {
         KEYS.iter().filter(|key| key.group == *group).for_each(|key| page.push_str(&row(key)));
     }
     page.push_str("\n## Names for `fields`\n\n| field | meaning |\n| --- | --- |\n");
-    FIELD_NAMES.iter().for_each(|(name, meaning)| page.push_str(&format!("| `{name}` | {meaning} |\n")));
+    Fields::meanings().for_each(|(name, meaning)| page.push_str(&format!("| `{name}` | {meaning} |\n")));
     page.push('\n');
     page.push_str(ENVIRONMENT);
     page

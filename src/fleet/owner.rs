@@ -29,6 +29,10 @@ const TRIED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whatever happens to the present.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all events are looks: a box would be one more allocation for each"
+)]
 pub enum Event {
     /// A look has ended.
     Look(Look),

@@ -7,6 +7,7 @@ pub mod redis;
 pub mod schedule;
 pub mod temporal;
 pub mod timetable;
+mod tls;
 
 pub use clock::Clock;
 

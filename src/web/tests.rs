@@ -361,11 +361,15 @@ fn same_type(shape: &Shape, field: &Field, kind: Type, value: &Value) {
             true
         }
         Type::List(of) => {
-            value.as_array().is_some_and(|list| list.iter().for_each(|value| same_type(shape, field, *of, value)) == ())
+            let list = value.as_array();
+            list.into_iter().flatten().for_each(|value| same_type(shape, field, *of, value));
+            list.is_some()
         }
-        Type::Map(of) => value
-            .as_object()
-            .is_some_and(|map| map.values().for_each(|value| same_type(shape, field, *of, value)) == ()),
+        Type::Map(of) => {
+            let map = value.as_object();
+            map.into_iter().flat_map(serde_json::Map::values).for_each(|value| same_type(shape, field, *of, value));
+            map.is_some()
+        }
     };
     assert!(right, "{}.{}: {value}", shape.name, field.name);
 }

@@ -35,7 +35,8 @@ def test_a_namespace_that_is_not_there_is_one_failed_source_and_the_others_are_u
 def test_a_worker_that_polls_but_is_never_listed_because_heartbeats_are_off_is_alive(processes, exporter, heartbeat, settings):
     server = TemporalServer(processes, settings=settings)
     server.worker(identity="anna", heartbeat=heartbeat)
-    watched = exporter(config(source(server)))
+    # Nothing lists it, so nothing says which queue to ask about it: the queue is named.
+    watched = exporter(config(source(server, task_queues=[{"name": "orders"}])))
     # All that shows it is the time of its last poll, and a long poll lasts a minute.
     watched.wait_state("anna", "healthy", 150)
     hold(lambda: watched.state("anna") == "healthy" or pytest.fail(watched.story()), 70, every=1)

@@ -4,13 +4,8 @@ import pytest
 from harness.config import config, temporal as source
 from harness.wait import hold, wait_for
 
-# Limits of a fleet in seconds instead of minutes, so that "longer than every limit" fits into a test.
-SHORT = {
-    "name": "default/orders",
-    "no_progress": {"warning": "5s", "critical": "10s"},
-    "waiting_age": "5s",
-    "workflow_flat": "10s",
-}
+# Longer than every limit of a worker that polls: two long polls of a minute, and a bit.
+LONGER_THAN_EVERY_LIMIT = 150
 
 
 @pytest.mark.slow
@@ -36,7 +31,7 @@ def test_a_worker_whose_event_loop_an_activity_blocks_is_stuck_within_three_minu
 @pytest.mark.slow
 def test_a_worker_with_all_activity_slots_busy_for_longer_than_every_limit_is_never_stuck_or_down(temporal, exporter):
     temporal.worker(identity="busy", activities=2)
-    watched = exporter(config(source(temporal), fleets=[SHORT]))
+    watched = exporter(config(source(temporal)))
     watched.wait_all("healthy", 1, 30)
 
     temporal.run_workflows("wait", count=6, seconds=600)
@@ -45,7 +40,7 @@ def test_a_worker_with_all_activity_slots_busy_for_longer_than_every_limit_is_ne
     wait_for(
         lambda: watched.sample("task_queue_backlog_tasks", task_queue="orders", task_type="activity") == 4, 30, "four to wait"
     )
-    watched.hold_states({"busy": "healthy"}, 90)
+    watched.hold_states({"busy": "healthy"}, LONGER_THAN_EVERY_LIMIT)
 
     watched.assert_never("stuck", "down", "degraded")
 
@@ -53,10 +48,10 @@ def test_a_worker_with_all_activity_slots_busy_for_longer_than_every_limit_is_ne
 @pytest.mark.slow
 def test_a_worker_on_an_idle_queue_is_healthy_for_longer_than_every_limit(temporal, exporter):
     temporal.worker(identity="idle")
-    watched = exporter(config(source(temporal), fleets=[SHORT]))
+    watched = exporter(config(source(temporal)))
     watched.wait_all("healthy", 1, 30)
 
-    watched.hold_states({"idle": "healthy"}, 90)
+    watched.hold_states({"idle": "healthy"}, LONGER_THAN_EVERY_LIMIT)
     assert set(watched.changes_of("idle")) <= {"starting", "healthy"}, watched.story()
 
 

@@ -194,7 +194,8 @@ fn probe(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     }
     let parts = if a.failing.is_empty() { String::new() } else { format!(": {}", a.failing.join(", ")) };
     if a.contradiction {
-        say(format_args!("code and body of the answer disagree{parts}"));
+        let said = a.said.map_or("nothing", Said::word);
+        say(format_args!("code and body of the answer disagree: the worse of them says {said}{parts}"));
         return Some(Finding::Critical);
     }
     match (a.said, a.unreadable) {
@@ -205,7 +206,7 @@ fn probe(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
         (Some(Said::Degraded), _) => say(format_args!("it answers with warnings{parts}")),
         (_, Some(failure)) => say(format_args!("its answer could not be read: {failure}")),
         _ if a.of_deadline > SLOW => {
-            say(format_args!("it takes {:.0} % of its deadline to answer", a.of_deadline * 100.0))
+            say(format_args!("it takes {:.0} % of its deadline to answer", a.of_deadline * 100.0));
         }
         (Some(Said::Transient), _) => say(format_args!("it answers that it is not ready{parts}")),
         _ => {

@@ -264,8 +264,8 @@ mod tests {
     fn row_4_starting_lasts_as_long_as_the_grace() {
         let new = Facts { in_grace: true, beat: Pulse::Silent, silence: Some(Reason::Stale), ..Facts::default() };
         assert_eq!(decide(&new), Is(State::Starting, Reason::AwaitingBeat));
-        assert_eq!(decide(&Facts { restarted: true, ..new.clone() }), Is(State::Starting, Reason::Restarted));
-        assert_eq!(decide(&Facts { in_grace: false, ..new.clone() }), Is(State::Down, Reason::Stale));
+        assert_eq!(decide(&Facts { restarted: true, ..new }), Is(State::Starting, Reason::Restarted));
+        assert_eq!(decide(&Facts { in_grace: false, ..new }), Is(State::Down, Reason::Stale));
         assert_eq!(decide(&Facts { in_grace: false, silence: None, ..new }), Is(State::Down, Reason::NeverBeat));
     }
 
@@ -273,11 +273,8 @@ mod tests {
     fn row_5_needs_every_channel_to_be_silent() {
         let silent = Facts { beat: Pulse::Silent, work: Pulse::Silent, silence: Some(Reason::Stale), ..living() };
         assert_eq!(decide(&silent), Is(State::Down, Reason::Stale));
-        assert_eq!(decide(&Facts { reach: Pulse::Silent, ..silent.clone() }), Is(State::Down, Reason::Stale));
-        assert_eq!(
-            decide(&Facts { reach: Pulse::Fresh, ..silent.clone() }),
-            Is(State::Degraded, Reason::HeartbeatLost)
-        );
+        assert_eq!(decide(&Facts { reach: Pulse::Silent, ..silent }), Is(State::Down, Reason::Stale));
+        assert_eq!(decide(&Facts { reach: Pulse::Fresh, ..silent }), Is(State::Degraded, Reason::HeartbeatLost));
         let undecided = Facts { reach: Pulse::Late, critical: Some(Reason::CheckHeartbeat), ..silent };
         assert_eq!(decide(&undecided), Is(State::Degraded, Reason::CheckHeartbeat), "two misses are not three");
     }
@@ -285,7 +282,7 @@ mod tests {
     #[test]
     fn row_5_one_last_move_of_a_poll_that_died_with_it_does_not_save_it_two_do() {
         let silent = Facts { beat: Pulse::Silent, work: Pulse::Fresh, ..living() };
-        assert_eq!(decide(&Facts { work_without_beat: 1, ..silent.clone() }), Is(State::Down, Reason::Stale));
+        assert_eq!(decide(&Facts { work_without_beat: 1, ..silent }), Is(State::Down, Reason::Stale));
         assert_eq!(decide(&Facts { work_without_beat: 2, ..silent }), Is(State::Degraded, Reason::HeartbeatLost));
     }
 

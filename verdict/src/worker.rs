@@ -41,6 +41,8 @@ pub struct Sight {
     pub goodbye: Option<Moment>,
     /// Its record is not in the list any more, since then.
     pub missing: Option<Moment>,
+    /// Its record went missing before its time: it has left, if a second look agrees.
+    pub deleted: bool,
     /// When the source drops its record by itself.
     pub expires: Option<Moment>,
     /// Its last answer.
@@ -188,6 +190,7 @@ impl Worker {
             says: Says::default(),
             goodbye: None,
             missing: None,
+            deleted: false,
             expires: None,
             answer: None,
             was_found: false,
@@ -328,6 +331,7 @@ impl Worker {
     fn hear(&mut self, source: &Arc<str>, observation: &Observation, look: Seen) {
         let Some(sight) = self.sights.get_mut(source) else { return };
         sight.missing = None;
+        sight.deleted = false;
         sight.expires = observation.expires_in.map(|left| look.now + left);
         if matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_))) {
             return;
@@ -543,10 +547,13 @@ impl Worker {
         let warning = self.limits(source, what, channel, around).warning;
         let health = match (self.sights.get(source), what) {
             (_, What::Access(task_type)) => {
-                let mut looked = around.queues.iter().filter(|(k, _)| &*k.source == source && k.task_type == task_type);
-                return !looked.any(|(k, q)| {
-                    self.task_queues.contains(&k.task_queue) && !q.health.blind(around.now, warning, QUEUE_INTERVAL)
-                });
+                // Beside a heartbeat the server's view of its polls is a help; it does not stand in for it while it fails.
+                let beats = self.channels.keys().any(|(_, what)| *what == What::Beat);
+                let unseen = |q: &Queue| {
+                    q.health.blind(around.now, warning, QUEUE_INTERVAL) || (beats && q.health.failing.is_some())
+                };
+                let mut queues = around.queues.iter().filter(|(k, _)| &*k.source == source && k.task_type == task_type);
+                return !queues.any(|(k, q)| self.task_queues.contains(&k.task_queue) && !unseen(q));
             }
             (Some(sight), _) if !sight.listed => &sight.health,
             _ => &of.health,

@@ -193,6 +193,18 @@ fn phases_of_life_are_told_apart() {
 }
 
 #[test]
+fn every_name_that_a_pointer_can_be_given_for_is_asked_for() {
+    for name in Fields::names() {
+        let answer = with(&[(name, "/nowhere")], &json!({"status": "ok"}));
+        if name == "last_heartbeat" {
+            assert!(answer.beat.is_some_and(|beat| beat.mark.is_none()), "it never beat");
+        } else {
+            assert_eq!(answer.says.unreadable, Some(Failure::FieldInvalid), "{name}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_fills_its_observation() {
     let slot = Slot { key: WorkerKey::new("mail", "w-0"), exclusive: true };
     let (took, deadline) = (Duration::from_millis(3), Duration::from_secs(1));

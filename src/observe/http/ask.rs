@@ -20,7 +20,7 @@ use verdict::words::Failure;
 
 use super::connect::{self, Stream};
 use super::fault::Fault;
-use super::tls::Keyring;
+use super::keyring::Keyring;
 use crate::config::{Access, Secret};
 
 /// All headers of an answer together, bytes.

@@ -3,7 +3,7 @@
 mod ask;
 mod connect;
 mod fault;
-mod tls;
+mod keyring;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -32,7 +32,7 @@ pub struct HttpSource {
     timeout: Duration,
     match_host_pid: bool,
     targets: Targets,
-    keyring: tls::Keyring,
+    keyring: keyring::Keyring,
     /// What the last look at each worker came to, so that the log has one line per change and not one per look.
     told: Mutex<HashMap<WorkerKey, Option<Failure>>>,
 }
@@ -48,7 +48,7 @@ impl HttpSource {
             timeout,
             match_host_pid: false,
             targets,
-            keyring: tls::Keyring::default(),
+            keyring: keyring::Keyring::default(),
             told: Mutex::default(),
         }
     }

@@ -13,8 +13,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use verdict::words::Failure;
 
-use super::{failure, tls};
+use super::failure;
 use crate::config::RedisSource;
+use crate::observe::tls;
 
 /// The first line of an answer is never longer than this, from whomever it comes.
 const MAX_LINE: usize = 512;
@@ -40,13 +41,20 @@ impl From<redis::RedisError> for Refusal {
     }
 }
 
+impl From<tls::Unusable> for Refusal {
+    fn from(why: tls::Unusable) -> Self {
+        Self::new(Failure::Tls, why.to_string())
+    }
+}
+
 /// Opens a connection that is ready for commands. The caller bounds it in time.
 pub(super) async fn open(config: &RedisSource) -> Result<MultiplexedConnection, Refusal> {
     let host = config.url.host_str().unwrap_or("127.0.0.1").trim_start_matches('[').trim_end_matches(']');
     let stream = dial(host, config.url.port().unwrap_or(PORT)).await?;
     let mut connection = if config.url.scheme() == "rediss" {
-        let client = tls::client(&config.tls).map_err(|why| Refusal::new(Failure::Tls, why))?;
-        let name = tls::server_name(&config.tls, host).map_err(|why| Refusal::new(Failure::Tls, why))?;
+        // Made anew for each connection, so that a rotated file needs no restart.
+        let client = tls::client(&config.tls)?;
+        let name = tls::server_name(&config.tls, host)?;
         let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
         speak(stream.map_err(|error| Refusal::new(failure::of_io(&error), format!("TLS handshake: {error}")))?).await?
     } else {

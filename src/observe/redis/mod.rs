@@ -7,7 +7,6 @@ mod connect;
 mod failure;
 mod memory;
 mod pattern;
-mod tls;
 
 use std::collections::HashSet;
 use std::future::Future;

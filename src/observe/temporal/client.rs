@@ -1,8 +1,7 @@
 //! The connection to one namespace: opened at the first look, re-opened when its certificates change or it hangs.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use temporalio_protos::temporal::api::workflowservice::v1::workflow_service_client::WorkflowServiceClient;
@@ -12,8 +11,9 @@ use tonic::{Request, Response, Status};
 use verdict::words::Failure;
 
 use super::failure::failure;
-use super::tls;
+use super::tls::apply;
 use crate::config;
+use crate::observe::tls::{self, Files};
 
 /// The wire client of the Temporal API.
 pub(super) type Wire = WorkflowServiceClient<Channel>;
@@ -45,7 +45,7 @@ struct State {
 struct Open {
     wire: Wire,
     /// The TLS files and when each was last changed, as of the opening.
-    files: Vec<(PathBuf, Option<SystemTime>)>,
+    files: Files,
 }
 
 /// What stands between us and a call, before anything was sent.
@@ -53,10 +53,8 @@ struct Open {
 pub(super) enum Unready {
     #[error("address `{0}` of the Temporal server is no `host:port`; correct `address`")]
     Address(String),
-    #[error("{what} cannot be read from {path}: {error}; check that the file exists and is readable")]
-    File { what: &'static str, path: String, error: std::io::Error },
-    #[error("TLS cannot be set up: {0}; check the certificate, key and CA files (PEM)")]
-    Tls(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] tls::Unusable),
     #[error("{what} cannot be read: {error}; check that the file exists and is readable")]
     Secret { what: String, error: std::io::Error },
     #[error("{0} cannot be sent as gRPC metadata: names are lower-case ASCII, values printable ASCII")]
@@ -67,7 +65,7 @@ impl Unready {
     fn failure(&self) -> Failure {
         match self {
             Self::Address(_) => Failure::Dns,
-            Self::File { .. } | Self::Tls(_) => Failure::Tls,
+            Self::Tls(_) => Failure::Tls,
             Self::Secret { .. } => Failure::Unauthenticated,
             Self::Metadata(_) => Failure::InvalidArgument,
         }
@@ -164,7 +162,7 @@ impl Client {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(10));
         if let Some(tls) = tls {
-            endpoint = tls::apply(endpoint, tls)?;
+            endpoint = apply(endpoint, tls)?;
         }
         let wire = WorkflowServiceClient::new(endpoint.connect_lazy());
         Ok(wire.max_decoding_message_size(LARGEST_ANSWER))

@@ -150,6 +150,7 @@ shapes! {
     CHANNEL "Channel" [
         field("source", TEXT, "The source that shows it."),
         field("kind", word!(ChannelKind), "What kind of evidence."),
+        field("what", TEXT, "What exactly moves, for people."),
         field("silent_seconds", Type::Number, "Silence that counts: failed looks add nothing."),
         field("warning_seconds", Type::Number, "Warning limit."),
         field("critical_seconds", Type::Number, "Critical limit."),

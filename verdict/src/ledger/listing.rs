@@ -219,9 +219,19 @@ impl Ledger {
         for (id, key) in missing.into_iter().filter(|(id, _)| !pollers(id)) {
             let Some(worker) = self.workers.get_mut(&key) else { continue };
             let Some(sight) = worker.sights.get(source).filter(|s| s.record == id) else { continue };
-            let deleted = sight.missing.is_none() && sight.expires.is_none_or(|at| seen.now + EXPIRY_MARGIN < at);
+            let early = sight.expires.is_none_or(|at| seen.now + EXPIRY_MARGIN < at);
+            let (first, deleted) = (sight.missing.is_none(), sight.deleted);
             worker.missed_in_list(source, seen);
-            if deleted && !keeps_the_dead && !mass && worker.standing.state != State::Down {
+            if keeps_the_dead || mass || worker.standing.state == State::Down {
+                continue;
+            }
+            if first && early {
+                // Deleted before its time: a goodbye, or somebody's flush that its next beat undoes. Another look tells.
+                if let Some(sight) = worker.sights.get_mut(source) {
+                    sight.deleted = true;
+                }
+                self.urgent.insert(key);
+            } else if deleted {
                 self.unlist_record(&key, source, &id, seen);
             }
         }

@@ -322,7 +322,7 @@ impl Ledger {
         let Some(source) = self.sources.get_mut(name) else { return };
         match observation.reach {
             Some(Reach::Missed(failure) | Reach::Misconfigured(failure)) => {
-                *source.errors.entry(failure).or_default() += 1
+                *source.errors.entry(failure).or_default() += 1;
             }
             _ => source.health.ended(seen.now, seen.wall, None),
         }

@@ -25,7 +25,7 @@ impl Ledger {
             taken: now,
             taken_wall: wall,
             fleets: self.fleet_views(&workers),
-            queues: self.queues.iter().map(|(key, _)| self.queue_view(key, now)).collect(),
+            queues: self.queues.keys().map(|key| self.queue_view(key, now)).collect(),
             sources: self
                 .rules
                 .sources
@@ -265,7 +265,7 @@ fn would_change(worker: &Worker, judgement: &Judgement, around: Around<'_>) -> V
     let mut lines = Vec::new();
     match worker.standing.state {
         State::Down => {
-            lines.push(String::from("two good looks in a row, a newer incarnation, or its tombstone end `down`"))
+            lines.push(String::from("two good looks in a row, a newer incarnation, or its tombstone end `down`"));
         }
         State::Starting => lines.push(format!(
             "a first beat, work or good answer makes it healthy; without one it is down {} after it was found",

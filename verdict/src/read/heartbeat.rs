@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::evidence::{Info, Mark, Model, Numbers, Said, Says};
+use crate::evidence::{Info, Mark, Numbers, Said, Says};
+use crate::read::numbers::NUMBERS;
 use crate::read::stamp::{self, Stamp};
 use crate::time::WallTime;
 use crate::words::Failure;
@@ -147,34 +148,21 @@ fn number(fields: &Map<String, Value>, names: &[&str]) -> Option<f64> {
     names.iter().find_map(|name| fields.get(*name)?.as_f64()).filter(|n| n.is_finite() && *n >= 0.0)
 }
 
-fn count(fields: &Map<String, Value>, names: &[&str]) -> Option<u64> {
-    names.iter().find_map(|name| fields.get(*name)?.as_u64())
-}
-
-fn percent(fields: &Map<String, Value>, names: &[&str]) -> Option<f64> {
-    number(fields, names).map(|percent| percent / 100.0)
-}
-
+/// The numbers of the common table, and the short words that in a store are a number's name: in a health answer
+/// `failed` and `active` are as often true or false.
 fn numbers(fields: &Map<String, Value>) -> Numbers {
-    Numbers {
-        tasks_total: count(fields, &["tasks_total", "tasks_processed", "processed"]),
-        tasks_failed: count(fields, &["tasks_failed", "failed"]),
-        in_flight: count(fields, &["in_flight", "active_tasks", "active", "busy"]),
-        waiting: count(fields, &["waiting"]),
-        task_seconds_total: number(fields, &["task_seconds_total"]),
-        cpu_ratio: percent(fields, &["cpu_percent"]),
-        memory_bytes: count(fields, &["memory_bytes", "rss_bytes"]),
-        memory_limit_bytes: count(fields, &["memory_limit_bytes"]),
-        memory_ratio: percent(fields, &["memory_percent"]),
-        disk_ratio: percent(fields, &["disk_percent"]),
-        gpu_ratio: percent(fields, &["gpu_utilization"]),
-        gpu_memory_ratio: percent(fields, &["gpu_memory_percent"]),
-        model: fields
-            .get("model_loaded")
-            .and_then(Value::as_bool)
-            .map(|loaded| if loaded { Model::Loaded } else { Model::Loading }),
-        ..Numbers::default()
+    let short = |name: &str| match name {
+        "tasks_failed" => ["failed"].as_slice(),
+        "in_flight" => &["active", "busy"],
+        _ => &[],
+    };
+    let mut numbers = Numbers::default();
+    for number in NUMBERS {
+        // A name whose value is no such number is passed over: in a store that is nobody's fault.
+        let mut found = number.names().chain(short(number.name).iter().copied()).filter_map(|name| fields.get(name));
+        let _ = found.any(|value| !value.is_null() && number.take(value, &mut numbers));
     }
+    numbers
 }
 
 fn info(fields: &Map<String, Value>) -> Info {
@@ -338,6 +326,16 @@ mod tests {
         assert_eq!((n.cpu_ratio, n.memory_ratio, n.waiting), (Some(0.5), Some(0.25), None));
         assert_eq!(reading.task_queues, [Arc::from("mail")]);
         assert_eq!(read(br#"{"queues":["a","b"]}"#).task_queues, [Arc::from("a"), Arc::from("b")]);
+    }
+
+    #[test]
+    fn numbers_go_by_the_names_and_the_units_of_the_common_table() {
+        let n = read(br#"{"failed":3,"busy":2,"queue_depth":4,"memory_mb":1,"gpu_utilization":0.87}"#).numbers;
+        assert_eq!(
+            (n.tasks_failed, n.in_flight, n.waiting, n.memory_bytes),
+            (Some(3), Some(2), Some(4), Some(1 << 20))
+        );
+        assert_eq!(n.gpu_ratio, Some(0.87));
     }
 
     #[test]

@@ -2,4 +2,12 @@
 
 pub mod health;
 pub mod heartbeat;
+mod numbers;
 pub mod stamp;
+
+/// Lower case, without what people join or end words with: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose
+/// what differs. Anything else stays, so that `po\0ng` is no `pong`.
+fn fold(word: &str) -> String {
+    let joins = |c: &char| !matches!(c, ' ' | '_' | '-' | '\'' | '!' | '.');
+    word.trim().chars().filter(joins).flat_map(char::to_lowercase).collect()
+}

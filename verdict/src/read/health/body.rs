@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::words::{self, Phase, fold};
+use super::words::{self, Phase};
 use crate::evidence::Said;
+use crate::read::fold;
 
 /// Names under which the state of the whole stands, folded, in order.
 const STATUS: &[&str] = &[

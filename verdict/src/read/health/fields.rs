@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::words::fold;
-use crate::evidence::{Beat, Info, Mark, Model, Numbers};
+use crate::evidence::{Beat, Info, Mark, Numbers};
+use crate::read::fold;
+use crate::read::numbers::NUMBERS;
 use crate::read::stamp::{self, Stamp};
 use crate::time::WallTime;
 
@@ -23,11 +24,14 @@ impl Fields {
         Self { pointers }
     }
 
+    /// Every name that a pointer can be given for, with what it means.
+    pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
+        NAMES.iter().copied().chain(NUMBERS.iter().map(|number| (number.name, number.meaning)))
+    }
+
     /// Every name that a pointer can be given for.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        ["status", "alive", "last_heartbeat", "last_activity", "task_queue", "host", "pid", "started_at", "build_id"]
-            .into_iter()
-            .chain(NUMBERS.iter().map(|number| number.name))
+        Self::meanings().map(|(name, _)| name)
     }
 
     /// `None`: no pointer is configured. `Some(None)`: one is, and nothing stands there.
@@ -36,96 +40,17 @@ impl Fields {
     }
 }
 
-/// How a number is written, and what makes it a base unit.
-#[derive(Clone, Copy)]
-enum Written {
-    /// A whole number of things.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// Mebibytes.
-    Mebibytes,
-    /// 0 to 100.
-    Percent,
-    /// 0 to 1.
-    Ratio,
-    /// Percent of one core: more than 100 on several.
-    CorePercent,
-    /// Percent, or a ratio where it is written with a point and at most 1.0 (`0.87`).
-    PercentOrRatio,
-    /// Seconds.
-    Seconds,
-    /// `true`, `false`, "loading", "failed".
-    Model,
-}
-
-/// One number: our name, the other names that are understood for it, how it is written, and where it goes.
-struct Row {
-    name: &'static str,
-    also: &'static [&'static str],
-    written: Written,
-    put: fn(&mut Numbers, Reading),
-}
-
-/// A number in base units.
-#[derive(Clone, Copy)]
-enum Reading {
-    Whole(u64),
-    Real(f64),
-    Model(Model),
-}
-
-impl Reading {
-    fn whole(self) -> Option<u64> {
-        if let Self::Whole(value) = self { Some(value) } else { None }
-    }
-
-    fn real(self) -> Option<f64> {
-        if let Self::Real(value) = self { Some(value) } else { None }
-    }
-}
-
-macro_rules! rows {
-    ($($name:literal $also:tt $written:ident $field:ident.$kind:ident;)+) => {
-        &[$(Row {
-            name: $name,
-            also: &$also,
-            written: Written::$written,
-            put: |numbers, reading| {
-                // The first name that is there wins, so `cpu_percent` before `cpu_ratio`.
-                if numbers.$field.is_none() { numbers.$field = rows!(@$kind reading); }
-            },
-        },)+]
-    };
-    (@whole $reading:ident) => { $reading.whole() };
-    (@real $reading:ident) => { $reading.real() };
-    (@model $reading:ident) => { if let Reading::Model(model) = $reading { Some(model) } else { None } };
-}
-
-/// The documented numbers. `docs/http.md` lists them for users.
-#[rustfmt::skip]
-const NUMBERS: &[Row] = rows![
-    "tasks_total" ["total_tasks", "tasks_processed", "processed", "processed_total", "jobs_processed", "jobs_total"] Count tasks_total.whole;
-    "tasks_failed" ["tasks_failed_total", "failed_tasks", "jobs_failed"] Count tasks_failed.whole;
-    "in_flight" ["inflight", "tasks_in_flight", "active_tasks", "running_tasks", "active_jobs", "current_tasks"] Count in_flight.whole;
-    "waiting" ["queue_depth", "queue_size", "queue_length", "pending_tasks", "backlog"] Count waiting.whole;
-    "progress" ["progress_total", "progress_counter"] Count progress.whole;
-    "task_seconds_total" ["task_duration_seconds_total"] Seconds task_seconds_total.real;
-    "cpu_percent" ["cpu_usage_percent"] CorePercent cpu_ratio.real;
-    "cpu_ratio" ["cpu_usage_ratio"] Ratio cpu_ratio.real;
-    "memory_bytes" ["rss_bytes", "memory_rss_bytes", "memory_used_bytes"] Bytes memory_bytes.whole;
-    "memory_mb" ["rss_mb", "memory_used_mb"] Mebibytes memory_bytes.whole;
-    "memory_limit_bytes" [] Bytes memory_limit_bytes.whole;
-    "memory_percent" ["memory_usage_percent"] Percent memory_ratio.real;
-    "memory_ratio" ["memory_usage_ratio"] Ratio memory_ratio.real;
-    "host_cpu_percent" [] Percent host_cpu_ratio.real;
-    "host_memory_percent" [] Percent host_memory_ratio.real;
-    "disk_percent" ["disk_usage_percent"] Percent disk_ratio.real;
-    "disk_ratio" ["disk_usage_ratio"] Ratio disk_ratio.real;
-    "gpu_utilization" ["gpu_percent", "gpu_utilization_percent"] PercentOrRatio gpu_ratio.real;
-    "gpu_memory_percent" ["gpu_memory_usage_percent"] Percent gpu_memory_ratio.real;
-    "gpu_memory_ratio" ["gpu_memory_usage_ratio"] Ratio gpu_memory_ratio.real;
-    "model_loaded" ["model_status", "model_state"] Model model.model;
+/// Everything but the numbers.
+const NAMES: &[(&str, &str)] = &[
+    ("status", "What the answer says as a whole: a word or true/false."),
+    ("alive", "Whether its loop lives."),
+    ("last_heartbeat", "When its loop last beat: ISO 8601, or seconds or milliseconds since 1970."),
+    ("last_activity", "When it last worked: an old one is an idle worker."),
+    ("task_queue", "The queue that it serves, or a list of queues."),
+    ("host", "The host that it runs on."),
+    ("pid", "Its process."),
+    ("started_at", "When it started: tells one incarnation from the next."),
+    ("build_id", "The version that runs."),
 ];
 
 /// Where else than at the top the documented names are looked for.
@@ -166,10 +91,10 @@ impl<'a> Sheet<'a> {
     }
 
     /// The first of these names, at the top before inside.
-    fn find(&self, names: &[&str]) -> Option<&'a Value> {
+    fn find(&self, names: &[impl AsRef<str>]) -> Option<&'a Value> {
         std::iter::once(&self.top)
             .chain(&self.inside)
-            .find_map(|level| names.iter().find_map(|name| level.get(*name).copied()))
+            .find_map(|level| names.iter().find_map(|name| level.get(name.as_ref()).copied()))
     }
 
     /// By pointer where there is one, else by name.
@@ -186,29 +111,16 @@ impl<'a> Sheet<'a> {
     /// All numbers.
     pub(super) fn numbers(&mut self) -> Numbers {
         let mut numbers = Numbers::default();
-        for row in NUMBERS {
-            let value = match self.fields.point(row.name, self.body) {
+        for number in NUMBERS {
+            let value = match self.fields.point(number.name, self.body) {
                 Some(None) => {
                     self.invalid = true;
                     continue;
                 }
                 Some(found) => found,
-                None => {
-                    // `progress` alone is more often a percentage than a counter: only by pointer or a clearer name.
-                    let own = (row.name != "progress").then_some(&row.name);
-                    let names: Vec<_> = own.into_iter().chain(row.also).map(|name| name.replace('_', "")).collect();
-                    self.find(&names.iter().map(String::as_str).collect::<Vec<_>>())
-                }
+                None => self.find(&number.names().map(|name| name.replace('_', "")).collect::<Vec<_>>()),
             };
-            let Some(value) = value else { continue };
-            // Null is how a number that is not known is written; everything else that is no number is a fault.
-            if value.is_null() {
-                continue;
-            }
-            match read(row.written, value) {
-                Some(reading) => (row.put)(&mut numbers, reading),
-                None => self.invalid = true,
-            }
+            self.invalid |= value.is_some_and(|value| !number.take(value, &mut numbers));
         }
         numbers
     }
@@ -298,43 +210,6 @@ fn word(value: &Value) -> Option<Arc<str>> {
     match value {
         Value::String(text) if is_name(text) => Some(Arc::from(text.as_str())),
         Value::Number(number) if number.is_u64() => Some(Arc::from(number.to_string())),
-        _ => None,
-    }
-}
-
-fn read(written: Written, value: &Value) -> Option<Reading> {
-    let whole = || value.as_u64().or_else(|| value.as_f64().and_then(integral));
-    let real = |most: f64| value.as_f64().filter(|value| (0.0..=most).contains(value));
-    let percent = |most: f64| real(most).map(|value| value / 100.0);
-    Some(match written {
-        Written::Count | Written::Bytes => Reading::Whole(whole()?),
-        Written::Mebibytes => Reading::Whole(integral((value.as_f64()? * 1_048_576.0).round())?),
-        Written::Percent => Reading::Real(percent(100.0)?),
-        Written::CorePercent => Reading::Real(percent(102_400.0)?),
-        Written::Ratio => Reading::Real(real(1.0)?),
-        Written::PercentOrRatio if value.is_f64() && real(1.0).is_some() => Reading::Real(real(1.0)?),
-        Written::PercentOrRatio => Reading::Real(percent(100.0)?),
-        Written::Seconds => Reading::Real(real(f64::MAX)?),
-        Written::Model => Reading::Model(model(value)?),
-    })
-}
-
-/// A float that is a whole number: `3.0` as JavaScript and Lua write 3.
-fn integral(value: f64) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was just checked")]
-    ((0.0..=9_007_199_254_740_992.0).contains(&value) && value.fract() == 0.0).then_some(value as u64)
-}
-
-fn model(value: &Value) -> Option<Model> {
-    match value {
-        Value::Bool(true) => Some(Model::Loaded),
-        Value::Bool(false) => Some(Model::Loading),
-        Value::String(word) => match fold(word).as_str() {
-            "loaded" | "ready" | "ok" | "true" => Some(Model::Loaded),
-            "loading" | "pending" | "initializing" | "starting" | "notloaded" | "false" => Some(Model::Loading),
-            "failed" | "error" | "fail" => Some(Model::Failed),
-            _ => None,
-        },
         _ => None,
     }
 }

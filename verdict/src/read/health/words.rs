@@ -1,6 +1,7 @@
 //! The words by which endpoints say how they are, in ONE table.
 
 use crate::evidence::Said;
+use crate::read::fold;
 
 /// What one word of an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +49,6 @@ const TABLE: &[(Said, Phase, &[&str])] = &[
         "hung", "timeout", "red", "bad", "inactive", "internalservererror", "no",
     ]),
 ];
-
-/// Lower case, without what people join or end words with: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose
-/// what differs. Anything else stays, so that `po\0ng` is no `pong`.
-pub(super) fn fold(word: &str) -> String {
-    let joins = |c: &char| !matches!(c, ' ' | '_' | '-' | '\'' | '!' | '.');
-    word.trim().chars().filter(joins).flat_map(char::to_lowercase).collect()
-}
 
 /// What this word says; `None` when it is not in the table.
 pub(super) fn meaning(word: &str) -> Option<Meaning> {
