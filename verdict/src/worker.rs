@@ -516,7 +516,16 @@ impl Worker {
         };
         match what.kind() {
             ChannelKind::Beat => channel.cadence.limits(around.rules, interval),
-            _ => channel.cadence.limits_of_work(around.rules, interval),
+            _ => {
+                let limits = channel.cadence.limits_of_work(around.rules, interval);
+                // Polls come fast while there is work; each of an idle worker lasts a minute, so no gap teaches less.
+                match what {
+                    What::Polls(_) | What::Access(_) => {
+                        Limits { warning: limits.warning.max(POLL * 2), critical: limits.critical.max(POLL * 3) }
+                    }
+                    _ => limits,
+                }
+            }
         }
     }
 
@@ -595,6 +604,11 @@ impl Worker {
         self.channels
             .iter()
             .filter(|((_, what), channel)| what.kind() == kind && channel.believed())
+            // What stands in an answer cannot speak for a worker that no longer answers: nothing more will be read there.
+            .filter(|((source, what), _)| {
+                let own = self.channels.get(&(source.clone(), What::Reach));
+                *what == What::Reach || own.is_none_or(|reach| reach.misses < around.rules.reach_misses)
+            })
             // Work that never moved is no evidence: it may never have been a counter of work.
             .filter(|(_, channel)| kind != ChannelKind::Work || channel.moves > 0)
             .map(|((source, what), channel)| self.pulse(source, *what, channel, around))

@@ -497,3 +497,28 @@ fn a_target_that_leaves_its_list_leaves_in_silence_even_when_it_was_down() {
     world.run(10.0);
     assert_eq!(world.workers().len(), 1);
 }
+
+#[test]
+fn a_busy_worker_whose_queue_runs_empty_stays_healthy() {
+    for beats_each in [1.0, 10.0, 60.0] {
+        let mut world = three(beats_each);
+        for p in &mut world.temporal.processes {
+            p.busy_until = 600.0;
+        }
+        world.run(1800.0);
+        assert_eq!(world.ever(State::Degraded), Vec::<String>::new(), "{beats_each} {:#?}", world.changes);
+        assert_eq!(world.state("a/orders"), Some(State::Healthy));
+    }
+}
+
+#[test]
+fn a_killed_endpoint_whose_answers_carried_a_stamp_is_down() {
+    for n in [1, 5] {
+        let mut world = web(n, &Web::Beating);
+        world.run(120.0);
+        world.web.insert("w00".into(), Web::Refused);
+        world.run(600.0);
+        let worker = world.worker("w00").unwrap();
+        assert_eq!((worker.state, worker.reason), (State::Down, Reason::Refused), "{n}");
+    }
+}

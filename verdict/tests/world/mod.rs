@@ -47,6 +47,7 @@ pub struct Process {
     pub jitter: f64,
     /// Its SDK sends no heartbeats.
     pub no_heartbeats: bool,
+    pub busy_until: f64,
 }
 
 impl Process {
@@ -65,6 +66,16 @@ impl Process {
             blocked: None,
             jitter: 0.1,
             no_heartbeats: false,
+            busy_until: 0.0,
+        }
+    }
+
+    /// Busy: a poll each half second. Idle: each ends after a minute.
+    fn polled(&self, at: f64) -> f64 {
+        if at < self.busy_until {
+            (at * 2.0).floor() / 2.0
+        } else {
+            self.busy_until + ((at - self.busy_until) / 60.0).floor() * 60.0
         }
     }
 
@@ -351,7 +362,7 @@ impl World {
             processed: Some((at - p.start).max(0.0) as u64 / 10),
             failed: Some(0),
             pollers: Some(if available > 0 { 5 } else { 0 }),
-            last_poll: Some(Self::wall_at(p.start + ((at - p.start) / 10.0).floor() * 10.0)),
+            last_poll: Some(Self::wall_at(p.polled(at))),
             stamps_empty_polls: true,
         };
         let is_blocked = blocked.is_some_and(|(_, to)| stamp < to);
@@ -389,7 +400,7 @@ impl World {
                 let blocked =
                     p.blocked.filter(|(from, to)| key.task_type == TaskType::Workflow && awake >= *from && awake < *to);
                 let at = if full { p.start } else { blocked.map_or(awake, |(from, _)| from) };
-                let access = p.start + ((at - p.start) / 60.0).floor() * 60.0;
+                let access = p.polled(at);
                 (now - access < 300.0).then(|| Poller {
                     identity: p.identity().into(),
                     last_access: Some(Self::wall_at(access)),
