@@ -1,7 +1,6 @@
 //! Targets from real files in real folders, through the operating system's own notices of change.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use worker_exporter::config::{Access, Detail, HttpSource, HttpTarget, Source};
+use worker_exporter::config::{Detail, HttpSource, HttpTarget, Source};
 use worker_exporter::discovery::{Found, watch};
 
 /// Every wait ends here. Far longer than a notice takes, far shorter than the slow re-read, so that only the watch can
@@ -31,17 +30,8 @@ impl Watch {
             url: url.parse().unwrap(),
             access: None,
         };
-        let detail = Detail::Http(HttpSource {
-            targets: fixed.iter().map(target).collect(),
-            file_sd: globs.to_vec(),
-            path: "/health".into(),
-            https: false,
-            worker_label: None,
-            fleet_label: None,
-            access: Arc::new(Access::default()),
-            fields: BTreeMap::new(),
-            max_body: 65_536,
-        });
+        let detail =
+            Detail::Http(HttpSource { file_sd: globs.to_vec(), ..HttpSource::of(fixed.iter().map(target).collect()) });
         let source = Source {
             name: "night".into(),
             fleet: Some("mail".into()),

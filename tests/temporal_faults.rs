@@ -7,6 +7,8 @@
 #[path = "support/temporal_fake.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod temporal_fake;
+#[path = "support/temporal_source.rs"]
+mod temporal_source;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use prost_wkt_types::Timestamp;
 use temporal_fake::{FakeTemporal, Reply, Script, namespace};
+use temporal_source::source;
 use temporalio_protos::temporal::api::worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo, WorkerSlotsInfo};
 use temporalio_protos::temporal::api::workflowservice::v1::{
     DescribeTaskQueueResponse, DescribeWorkerResponse, ListWorkersResponse,
@@ -22,7 +25,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tonic::Status;
 use verdict::evidence::{Listing, QueueKey, QueueReport, Report, Scope};
 use verdict::words::{Failure, TaskType};
-use worker_exporter::config::{self, Detail, Secret};
+use worker_exporter::config::{self, Secret};
 use worker_exporter::observe::Observe;
 use worker_exporter::observe::temporal::TemporalSource;
 
@@ -36,19 +39,6 @@ fn settings(address: impl ToString) -> config::TemporalSource {
         task_queues: Vec::new(),
         requests_per_second: 100.0,
     }
-}
-
-fn source(settings: &config::TemporalSource, timeout: Duration) -> TemporalSource {
-    let source = config::Source {
-        name: "temporal".into(),
-        fleet: None,
-        timeout,
-        minimum_interval: Duration::from_secs(2),
-        maximum_interval: Duration::from_secs(30),
-        match_host_pid: false,
-        detail: Detail::Temporal(settings.clone()),
-    };
-    TemporalSource::connect(&source, settings)
 }
 
 fn patient(settings: &config::TemporalSource) -> TemporalSource {

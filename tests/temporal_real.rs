@@ -12,6 +12,9 @@
     reason = "a test fails by panicking, and says when it is skipped"
 )]
 
+#[path = "support/temporal_source.rs"]
+mod temporal_source;
+
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -31,7 +34,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tonic::transport::{Channel, Endpoint};
 use verdict::evidence::{Listing, QueueKey, QueueReport, Report, Scope};
 use verdict::words::{Failure, TaskType};
-use worker_exporter::config::{self, Detail};
+use worker_exporter::config;
 use worker_exporter::observe::Observe;
 use worker_exporter::observe::temporal::TemporalSource;
 
@@ -90,16 +93,7 @@ impl Server {
             task_queues: Vec::new(),
             requests_per_second: 50.0,
         };
-        let source = config::Source {
-            name: "temporal".into(),
-            fleet: None,
-            timeout: Duration::from_secs(10),
-            minimum_interval: Duration::from_secs(2),
-            maximum_interval: Duration::from_secs(30),
-            match_host_pid: false,
-            detail: Detail::Temporal(settings.clone()),
-        };
-        TemporalSource::connect(&source, &settings)
+        temporal_source::source(&settings, Duration::from_secs(10))
     }
 
     fn client(&self) -> WorkflowServiceClient<Channel> {

@@ -6,6 +6,8 @@
 #[path = "support/temporal_fake.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod temporal_fake;
+#[path = "support/temporal_source.rs"]
+mod temporal_source;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use verdict::evidence::Scope;
 use verdict::words::Failure;
-use worker_exporter::config::{self, Detail, Secret};
+use worker_exporter::config::{self, Secret};
 use worker_exporter::observe::Observe;
 use worker_exporter::observe::temporal::TemporalSource;
 
@@ -73,16 +75,7 @@ fn source(fake: &FakeTemporal, tls: config::Tls) -> TemporalSource {
         task_queues: Vec::new(),
         requests_per_second: 100.0,
     };
-    let source = config::Source {
-        name: "temporal".into(),
-        fleet: None,
-        timeout: Duration::from_secs(10),
-        minimum_interval: Duration::from_secs(2),
-        maximum_interval: Duration::from_secs(30),
-        match_host_pid: false,
-        detail: Detail::Temporal(settings.clone()),
-    };
-    TemporalSource::connect(&source, &settings)
+    temporal_source::source(&settings, Duration::from_secs(10))
 }
 
 async fn look(source: &TemporalSource) -> Result<(), Failure> {

@@ -1,13 +1,12 @@
 //! Configurations for the tests of `app`: HTTP workers at a port where nothing listens, so that a look ends at once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use verdict::rules::{Rulebook, SourceRules};
 use verdict::words::SourceKind;
 
-use crate::config::{Access, Detail, HttpSource, HttpTarget, Settings, Source, WebSettings};
+use crate::config::{Detail, HttpSource, HttpTarget, Settings, Source, WebSettings};
 
 /// One worker for each source.
 pub(super) fn settings(sources: &[&str]) -> Settings {
@@ -42,17 +41,7 @@ fn source(name: &str) -> Source {
         minimum_interval: Duration::from_secs(1),
         maximum_interval: Duration::from_secs(30),
         match_host_pid: false,
-        detail: Detail::Http(HttpSource {
-            targets: vec![target],
-            file_sd: Vec::new(),
-            path: "/health".into(),
-            https: false,
-            worker_label: None,
-            fleet_label: None,
-            access: Arc::new(Access::default()),
-            fields: BTreeMap::new(),
-            max_body: 1 << 20,
-        }),
+        detail: Detail::Http(HttpSource::of(vec![target])),
     }
 }
 

@@ -127,21 +127,14 @@ pub(super) fn close_names<'a>(meant: &str, names: impl IntoIterator<Item = &'a s
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-    use verdict::evidence::{Info, WorkerKey};
-    use verdict::snapshot::NumbersView;
-    use verdict::words::{ChannelKind, Check, Failure, Reason, Status};
+    use verdict::words::{ChannelKind, Check, Failure, Reason};
 
     use super::*;
+    use crate::web::sample;
 
     fn worker() -> WorkerView {
         WorkerView {
-            key: WorkerKey::new("emails", "w-1"),
-            state: State::Down,
-            reason: Reason::Refused,
-            status: Status::Critical,
             since: WallTime::default(),
-            changes: 1,
-            restarts: 0,
             score: Some(0.0),
             checks: vec![
                 CheckView { check: Check::Heartbeat, finding: None, weight: 3.0, why: "no beat channel".into() },
@@ -168,18 +161,7 @@ mod tests {
                 said: None,
             }],
             sources: vec!["web".into()],
-            info: Info::default(),
-            numbers: NumbersView::default(),
-            types: Vec::new(),
-            task_queues: Vec::new(),
-            last_check: None,
-            last_heartbeat: None,
-            heartbeat_interval: None,
-            last_progress: None,
-            clock_skew: None,
-            tasks_total: None,
-            tasks_failed_total: None,
-            shared_cause: None,
+            ..sample::worker("emails", "w-1", State::Down, Reason::Refused)
         }
     }
 

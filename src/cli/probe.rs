@@ -185,10 +185,8 @@ fn narrowed(mut settings: Settings, wanted: &Wanted<'_>) -> Settings {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::config::{Access, HttpSource, HttpTarget, RedisSource, Source, Tls};
+    use crate::config::{HttpSource, HttpTarget, RedisSource, Source, Tls};
 
     fn source(name: &str, detail: Detail) -> Source {
         Source {
@@ -209,17 +207,7 @@ mod tests {
             url: "http://127.0.0.1:1/health".parse().unwrap(),
             access: None,
         };
-        Detail::Http(HttpSource {
-            targets: targets.iter().map(target).collect(),
-            file_sd: Vec::new(),
-            path: "/health".into(),
-            https: false,
-            worker_label: None,
-            fleet_label: None,
-            access: Arc::new(Access::default()),
-            fields: BTreeMap::new(),
-            max_body: 1 << 20,
-        })
+        Detail::Http(HttpSource::of(targets.iter().map(target).collect()))
     }
 
     fn redis() -> Detail {

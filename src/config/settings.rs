@@ -89,6 +89,24 @@ pub struct HttpSource {
     pub max_body: usize,
 }
 
+impl HttpSource {
+    /// These targets, and for the rest what a configuration means that says nothing of it.
+    #[must_use]
+    pub fn of(targets: Vec<HttpTarget>) -> Self {
+        Self {
+            targets,
+            file_sd: Vec::new(),
+            path: "/health".to_owned(),
+            https: false,
+            worker_label: None,
+            fleet_label: None,
+            access: Arc::default(),
+            fields: BTreeMap::new(),
+            max_body: 64 * 1024,
+        }
+    }
+}
+
 /// One health endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpTarget {

@@ -19,13 +19,12 @@ use verdict::words::SourceKind;
 
 use self::lives::{BEAT, Life};
 use self::shapes::Shape;
-use crate::config::{Access, Detail, HttpSource, HttpTarget, Settings, Source};
+use crate::config::{Detail, HttpSource, HttpTarget, Settings, Source};
 
 /// The deadline of a look: a slow worker answers at 60 % of it.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// Looks are this frequent, so that a death shows within seconds.
 const LOOK: Duration = Duration::from_secs(1);
-const LARGEST_BODY: usize = 64 * 1024;
 
 /// A simulated worker.
 #[derive(Clone, Copy, Debug)]
@@ -142,17 +141,7 @@ fn settings(mut targets: HashMap<&str, Vec<HttpTarget>>) -> Settings {
             minimum_interval: LOOK,
             maximum_interval: BEAT,
             match_host_pid: false,
-            detail: Detail::Http(HttpSource {
-                targets,
-                file_sd: Vec::new(),
-                path: "/health".to_owned(),
-                https: false,
-                worker_label: None,
-                fleet_label: None,
-                access: Arc::new(Access::default()),
-                fields: fields(shape),
-                max_body: LARGEST_BODY,
-            }),
+            detail: Detail::Http(HttpSource { fields: fields(shape), ..HttpSource::of(targets) }),
         });
     }
     let shown = format!("{SHOWN_DEFAULTS}fleets:\n{shown_fleets}sources:\n{shown_sources}");

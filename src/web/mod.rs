@@ -13,7 +13,7 @@ mod routes;
 mod site;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 

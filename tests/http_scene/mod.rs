@@ -8,7 +8,7 @@
     reason = "each test file uses its part; a test stops at a surprise"
 )]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,17 +121,8 @@ pub fn source(url: &str, timeout: Duration, access: Access) -> HttpSource {
         access: None,
     };
     let targets: Targets = Arc::new(ArcSwap::from_pointee(HashMap::from([(key, target)])));
-    let settings = config::HttpSource {
-        targets: Vec::new(),
-        file_sd: Vec::new(),
-        path: "/".into(),
-        https: false,
-        worker_label: None,
-        fleet_label: None,
-        access: Arc::new(access),
-        fields: BTreeMap::new(),
-        max_body: 4096,
-    };
+    let settings =
+        config::HttpSource { access: Arc::new(access), max_body: 4096, ..config::HttpSource::of(Vec::new()) };
     HttpSource::new("night".into(), &settings, timeout, targets)
 }
 

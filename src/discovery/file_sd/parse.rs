@@ -170,20 +170,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use super::*;
-    use crate::config::Access;
 
     fn source() -> HttpSource {
-        HttpSource {
-            targets: Vec::new(),
-            file_sd: Vec::new(),
-            path: "/health".into(),
-            https: false,
-            worker_label: Some("pod".into()),
-            fleet_label: Some("team".into()),
-            access: Arc::new(Access::default()),
-            fields: BTreeMap::new(),
-            max_body: 65_536,
-        }
+        HttpSource { worker_label: Some("pod".into()), fleet_label: Some("team".into()), ..HttpSource::of(Vec::new()) }
     }
 
     fn read(format: Format, text: &str) -> Vec<(String, String, String)> {
