@@ -13,7 +13,7 @@ use verdict::evidence::{
     WorkerKey,
 };
 use verdict::ledger::{Change, Ledger, Wish};
-use verdict::rules::{Rulebook, Rules, SourceRules};
+use verdict::rules::{Rulebook, Rules};
 use verdict::snapshot::WorkerView;
 use verdict::time::{Moment, WallTime};
 use verdict::words::{Failure, Reason, SourceKind, State, TaskType};
@@ -423,7 +423,7 @@ fn a_queue_that_cannot_be_looked_at_any_more_does_not_say_that_work_waits() {
 #[test]
 fn pollers_without_heartbeats_that_come_and_go_do_not_fill_the_memory() {
     let mut bench = Bench::new(rulebook(Rules::default()));
-    let mut go = |bench: &mut Bench, time: f64| {
+    let go = |bench: &mut Bench, time: f64| {
         bench.run(time, |source, scope, t| match (source, scope) {
             ("temporal", Scope::Listing) => {
                 let mut o = beat("uuid", "default/orders", last(10.0, t), Some(10.0));
@@ -748,7 +748,7 @@ fn ten_then_three_then_ten_pages_nobody() {
 fn one_identity_on_many_hosts_is_as_many_workers_and_one_death_is_one() {
     for each in [1.0, 60.0] {
         let mut bench = Bench::new(rulebook(Rules::default()));
-        let mut go = |bench: &mut Bench, time: f64| {
+        let go = |bench: &mut Bench, time: f64| {
             bench.run(time, |source, scope, t| match (source, scope) {
                 ("temporal", Scope::Listing) => {
                     let records = (0..10)
@@ -1253,4 +1253,102 @@ fn burying_a_thousand_and_showing_many_fleets_grows_no_faster_than_their_number(
     }
     eprintln!("500 and 2000 workers: snapshot, snapshot, forget 100: {took:?}");
     assert!(took[1].0 < took[0].0 * 10, "snapshot {took:?}");
+}
+
+/// A frozen page: every list lacks somebody else for one look. Nobody is convicted, and the dead are still found.
+#[test]
+fn a_list_that_lacks_another_worker_each_minute_still_shows_a_death() {
+    let mut bench = Bench::new(rulebook(Rules::default()));
+    bench.run(900.0, |source, scope, t| match (source, scope) {
+        ("temporal", Scope::Listing) => {
+            let hidden = (t % 60.0 < 2.0).then_some((t / 60.0) as usize % 4);
+            let records = ["a", "b", "c", "d", "e"].into_iter().enumerate().filter(|(n, _)| Some(*n) != hidden);
+            Some(Ok(Report::Listing(Listing {
+                records: records
+                    .map(|(_, id)| {
+                        beat(id, "default/orders", last(1.0, if id == "e" { t.min(300.0) } else { t }), Some(1.0))
+                    })
+                    .collect(),
+                retention: Some(Duration::from_secs(300)),
+                heartbeats: true,
+                ..Listing::default()
+            })))
+        }
+        _ => None,
+    });
+    assert_eq!(bench.ever(State::Down).len(), 1, "{:?}", bench.ever(State::Down));
+    assert_eq!(bench.state("e"), Some(State::Down));
+}
+
+#[test]
+fn a_queue_that_serves_another_build_or_is_limited_makes_nobody_stuck() {
+    for (builds, limited) in [(vec![Arc::from("v2")], false), (vec![], true)] {
+        let mut bench = Bench::new(rulebook(Rules::default()));
+        bench.run(1200.0, |source, scope, t| match (source, scope) {
+            ("temporal", Scope::Listing) => {
+                let mut o = beat("uuid", "default/orders", last(5.0, t), Some(5.0));
+                o.info.build_id = Some("v1".into());
+                o.task_queues = vec!["orders".into()];
+                o.types = vec![TypeReport {
+                    task_type: TaskType::Activity,
+                    used: Some(0),
+                    available: Some(9),
+                    processed: Some(3),
+                    failed: Some(0),
+                    pollers: Some(5),
+                    last_poll: Some(wall(10.0)),
+                    stamps_empty_polls: true,
+                }];
+                listing(vec![o])
+            }
+            ("temporal", Scope::Queue(_)) => Some(Ok(Report::Queue(QueueReport {
+                backlog: Some(100),
+                backlog_age: Some(Duration::from_secs(900)),
+                rate_limited: Some(limited),
+                serving_builds: builds.clone(),
+                ..QueueReport::default()
+            }))),
+            _ => None,
+        });
+        assert_eq!(bench.ever(State::Stuck), none(), "{builds:?} {limited}");
+    }
+}
+
+/// Suspended again and again for six seconds, as on a starved machine: a death is still found.
+#[test]
+fn short_stalls_of_ours_every_minute_hide_no_death() {
+    let mut world = three(1.0);
+    world.run(60.0);
+    world.temporal.processes[0].still = Some(60.0);
+    for _ in 0..5 {
+        world.run(20.0);
+        world.suspended(10.0);
+    }
+    world.run(20.0);
+    assert!(world.was_ever("a/orders", State::Down));
+    let wrong: Vec<_> = world.ever(State::Down).into_iter().filter(|c| !c.contains("/a/")).collect();
+    assert_eq!(wrong, none());
+}
+
+/// A drained Temporal worker leaves; the endpoint of the same process goes on answering.
+// WRONG 30
+#[test]
+fn goodbye_in_one_source_does_not_remove_who_answers_in_another() {
+    let mut bench = Bench::new(rulebook(Rules::default()));
+    bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
+    bench.run(1200.0, |source, scope, t| match (source, scope) {
+        ("web", Scope::Worker(_)) => worker_look(answered("w")),
+        ("temporal", Scope::Listing) => {
+            let mut o = beat("w", "web", last(1.0, t.min(200.0)), Some(1.0));
+            o.says.goodbye = t > 200.0;
+            Some(Ok(Report::Listing(Listing {
+                records: if t < 540.0 { vec![o] } else { vec![] },
+                retention: Some(Duration::from_secs(300)),
+                heartbeats: true,
+                ..Listing::default()
+            })))
+        }
+        _ => None,
+    });
+    assert!(bench.state("w").is_some(), "{:?}", bench.changes.last());
 }
