@@ -8,7 +8,7 @@ use crate::checks::Silence;
 use crate::evidence::{QueueKey, TypeReport};
 use crate::queue::Queue;
 use crate::words::{Reason, TaskType};
-use crate::worker::{Around, Worker};
+use crate::worker::{Around, POLL, QUEUE_INTERVAL, Worker};
 
 /// Frameworks: a flat counter with nothing in flight, for at least this long.
 const FLAT: Duration = Duration::from_secs(60);
@@ -55,8 +55,10 @@ fn queues<'a>(worker: &'a Worker, task_type: TaskType, around: Around<'a>) -> im
     around
         .queues
         .iter()
-        .filter(move |(key, _)| served(key) || around.rules.queues.contains(key))
+        .filter(move |(key, _)| served(key) || (key.task_type == task_type && around.rules.queues.contains(key)))
         .map(|(_, queue)| queue)
+        // A queue that cannot be looked at is not known, whatever it last showed.
+        .filter(move |queue| queue.health.success.is_some() && !queue.health.blind(around.now, POLL, QUEUE_INTERVAL))
 }
 
 fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut Progress) {
@@ -90,8 +92,8 @@ fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut 
     let mut known = false;
     let mut waits = false;
     for queue in queues(worker, t.task_type, around) {
-        known |= queue.health.success.is_some();
-        waits |= queue.waiting() && queue.goes_to(worker.info.build_id.as_deref());
+        known = true;
+        waits |= queue.waiting(around.rules.waiting_age) && queue.goes_to(worker.info.build_id.as_deref());
     }
     if !known {
         return;
@@ -119,8 +121,8 @@ fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
         worker.waiting.is_some_and(|(since, looks)| looks >= WAITING.0 && around.now.since(since) >= WAITING.1)
     });
     let mut queue = None;
-    for q in TaskType::ALL.iter().flat_map(|t| queues(worker, *t, around)).filter(|q| q.health.success.is_some()) {
-        queue = Some(queue.unwrap_or(false) || q.waiting());
+    for q in TaskType::ALL.iter().flat_map(|t| queues(worker, *t, around)) {
+        queue = Some(queue.unwrap_or(false) || q.waiting(around.rules.waiting_age));
     }
     let waits = match (own, queue) {
         (None, None) => return,

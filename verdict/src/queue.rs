@@ -1,5 +1,6 @@
 //! One task queue: whether work waits in it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::evidence::QueueReport;
@@ -7,7 +8,7 @@ use crate::source::Health;
 use crate::time::Moment;
 
 /// Looks in a row that must show waiting work.
-const LOOKS: u32 = 3;
+const LOOKS: usize = 3;
 
 /// What is remembered of a queue.
 #[derive(Clone, Debug)]
@@ -16,8 +17,8 @@ pub struct Queue {
     pub health: Health,
     /// What the last successful look brought.
     pub report: QueueReport,
-    /// Looks in a row with waiting work.
-    pub streak: u32,
+    /// Ages of its head at the last looks in a row that showed work which nothing holds back, at most three.
+    pub heads: VecDeque<Duration>,
     /// Named in the configuration.
     pub expected: bool,
     /// When a worker that serves it was last known.
@@ -28,22 +29,35 @@ impl Queue {
     /// A queue that became known now.
     #[must_use]
     pub fn new(now: Moment) -> Self {
-        Self { health: Health::new(now), report: QueueReport::default(), streak: 0, expected: false, served: now }
+        Self {
+            health: Health::new(now),
+            report: QueueReport::default(),
+            heads: VecDeque::new(),
+            expected: false,
+            served: now,
+        }
     }
 
-    /// Takes in a look. Work waits when the queue is not empty, its head is older than `age`, and no rate limit holds it back.
-    pub fn look(&mut self, report: QueueReport, age: Duration) {
-        let waits = report.backlog.is_some_and(|b| b > 0)
-            && report.backlog_age.is_some_and(|a| a > age)
-            && report.rate_limited != Some(true);
-        self.streak = if waits { self.streak.saturating_add(1) } else { 0 };
+    /// Takes in a look.
+    pub fn look(&mut self, report: QueueReport) {
+        let backlog = report.backlog.is_some_and(|b| b > 0) && report.rate_limited != Some(true);
+        match report.backlog_age.filter(|_| backlog) {
+            Some(age) => {
+                self.heads.push_back(age);
+                if self.heads.len() > LOOKS {
+                    self.heads.pop_front();
+                }
+            }
+            None => self.heads.clear(),
+        }
         self.report = report;
     }
 
-    /// Work waits: seen at three looks in a row.
+    /// Work waits: at three looks in a row the queue was not empty, its head was older than `age`, and no rate limit held
+    /// it back.
     #[must_use]
-    pub const fn waiting(&self) -> bool {
-        self.streak >= LOOKS
+    pub fn waiting(&self, age: Duration) -> bool {
+        self.heads.len() == LOOKS && self.heads.iter().all(|head| *head > age)
     }
 
     /// Its tasks go to workers of this build.
@@ -69,13 +83,18 @@ mod tests {
         };
         let mut queue = Queue::new(Moment::START);
         for (n, expected) in [(1, false), (2, false), (3, true), (4, true)] {
-            queue.look(report(1, 61, false), age);
-            assert_eq!(queue.waiting(), expected, "look {n}");
+            queue.look(report(1, 61, false));
+            assert_eq!(queue.waiting(age), expected, "look {n}");
         }
         for fine in [report(0, 61, false), report(1, 60, false), report(1, 61, true)] {
-            queue.streak = 9;
-            queue.look(fine, age);
-            assert!(!queue.waiting());
+            queue.look(fine);
+            assert!(!queue.waiting(age));
+            for _ in 0..2 {
+                queue.look(report(1, 61, false));
+                assert!(!queue.waiting(age), "two of three");
+            }
+            queue.look(report(1, 61, false));
+            assert!(queue.waiting(age));
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Record {
     pub declared: Option<Duration>,
     /// The last listing that had it.
     pub listed: Moment,
+    /// It was dead at first sight: nobody's worker.
+    pub leftover: bool,
     /// It was in the last listing.
     pub present: bool,
     /// When it last moved.
@@ -69,6 +71,7 @@ impl Record {
             identity: observation.identity.clone(),
             declared: observation.beat.and_then(|b| b.declared),
             listed: now,
+            leftover: false,
             present: true,
             moved: None,
             beat: None,

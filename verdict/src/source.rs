@@ -203,6 +203,8 @@ pub struct Source {
     pub health: Health,
     /// The gate.
     pub gate: Gate,
+    /// When the gate was last weighed.
+    pub weighed: Option<Moment>,
     /// Its workers have until then to come back to it.
     pub settling: Option<Moment>,
     /// Looks so far.
@@ -227,6 +229,7 @@ impl Source {
             rules,
             health: Health::new(now),
             gate: Gate::default(),
+            weighed: None,
             settling: None,
             requests: 0,
             throttled: 0,

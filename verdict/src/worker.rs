@@ -33,6 +33,8 @@ pub struct Sight {
     pub record: Arc<str>,
     /// It is one of a list; else it is asked by itself.
     pub listed: bool,
+    /// Names and versions as this source gives them: incarnations are told apart within one source.
+    pub info: Info,
     /// Looks at it alone.
     pub health: Health,
     /// What it says of itself.
@@ -51,6 +53,15 @@ pub struct Sight {
     pub was_found: bool,
     /// It answered well once.
     pub answered_well: bool,
+}
+
+/// A conviction that is not yet one.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// Since when.
+    pub since: Moment,
+    /// When a second look agreed.
+    pub agreed: Option<Moment>,
 }
 
 /// The state it stands in.
@@ -95,8 +106,8 @@ pub struct Worker {
     pub task_queues: Vec<Arc<str>>,
     /// The state it stands in.
     pub standing: Standing,
-    /// A conviction awaits a second look that agrees: since then.
-    pub pending: Option<Moment>,
+    /// A conviction awaits a second look that agrees.
+    pub pending: Option<Pending>,
     /// Good looks in a row while it stands `down`.
     pub good: u32,
     /// The last look that told something of it.
@@ -125,6 +136,12 @@ pub struct Worker {
     pub configured: bool,
     /// This incarnation replaced another.
     pub restarted: bool,
+    /// It has left, and a list still names it: looked at, but not shown before it answers again.
+    pub departed: bool,
+    /// The source whose task counters count: two sources may tell the same counter at different times.
+    pub counted_by: Option<Arc<str>>,
+    /// What joins it with records of other sources.
+    pub alias: Option<Arc<str>>,
 }
 
 /// What the ledger knows around a worker, for judging it.
@@ -178,6 +195,9 @@ impl Worker {
             recent: VecDeque::new(),
             configured: false,
             restarted: false,
+            departed: false,
+            counted_by: None,
+            alias: None,
         }
     }
 
@@ -186,6 +206,7 @@ impl Worker {
         self.sights.entry(source.clone()).or_insert_with(|| Sight {
             record: record.clone(),
             listed,
+            info: Info::default(),
             health: Health::new(now),
             says: Says::default(),
             goodbye: None,
@@ -210,6 +231,7 @@ impl Worker {
         self.good = 0;
         self.known.clear();
         self.waiting = None;
+        self.counted_by = None;
         self.busy.clear();
         self.tasks.restart();
         self.failed.restart();
@@ -241,6 +263,7 @@ impl Worker {
         if !answered {
             return Vec::new();
         }
+        self.departed = false;
         let mut marks = Vec::new();
         if let Some(beat) = observation.beat {
             self.beat_seen(source, beat, look);
@@ -265,7 +288,7 @@ impl Worker {
         }
         self.count(observation, now);
         self.merge(observation);
-        let added = self.add_up(observation);
+        let added = self.add_up(source, observation);
         if let (Some(finished), failed) = (self.tasks.get(), self.failed.get()) {
             self.window.record(now, finished, failed.unwrap_or(0), n.task_seconds_total);
         }
@@ -315,6 +338,29 @@ impl Worker {
         self.work_seen(source, What::Access(task_type), access.map(Mark::stamp), late, look, Some(POLL));
     }
 
+    /// A source shows it no more: what only that source said goes with it.
+    pub fn forget_source(&mut self, source: &Arc<str>) {
+        self.sights.remove(source);
+        self.channels.retain(|(of, _), _| of != source);
+        self.known.clear();
+        if self.counted_by.as_ref() == Some(source) {
+            self.counted_by = None;
+        }
+    }
+
+    /// It has left, and its owner still names it: looked at as if it were new, and shown once it answers.
+    pub fn depart(&mut self, now: Moment, wall: WallTime) {
+        let named: Vec<_> =
+            self.sights.iter().filter(|(_, s)| !s.listed).map(|(n, s)| (n.clone(), s.record.clone())).collect();
+        let mut fresh = Self::new(self.key.clone(), now, wall);
+        for (source, record) in named {
+            fresh.sight(&source, &record, false, now);
+        }
+        fresh.configured = true;
+        fresh.departed = true;
+        *self = fresh;
+    }
+
     /// Starts every silence anew: we were not looking.
     pub fn rearm(&mut self, now: Moment, source: Option<&Arc<str>>) {
         for ((of, _), channel) in &mut self.channels {
@@ -337,6 +383,7 @@ impl Worker {
             return;
         }
         sight.says = observation.says.clone();
+        sight.info.clone_from(&observation.info);
         sight.goodbye = observation.says.goodbye.then(|| sight.goodbye.unwrap_or(look.now));
     }
 
@@ -490,8 +537,11 @@ impl Worker {
         }
     }
 
-    fn add_up(&mut self, observation: &Observation) -> Vec<(TaskType, u64, u64)> {
+    fn add_up(&mut self, source: &Arc<str>, observation: &Observation) -> Vec<(TaskType, u64, u64)> {
         let n = &observation.numbers;
+        if n.tasks_total.is_some() && self.counted_by.get_or_insert_with(|| source.clone()) != source {
+            return Vec::new();
+        }
         let whole = n.tasks_total.map_or(0, |total| self.tasks.read(total));
         let whole_failed = n.tasks_failed.map_or(0, |failed| self.failed.read(failed));
         let mut added = Vec::new();
@@ -604,6 +654,7 @@ impl Worker {
         self.channels
             .iter()
             .filter(|((_, what), channel)| what.kind() == kind && channel.believed())
+            .filter(|((_, what), channel)| *what != What::Beat || !channel.never())
             // What stands in an answer cannot speak for a worker that no longer answers: nothing more will be read there.
             .filter(|((source, what), _)| {
                 let own = self.channels.get(&(source.clone(), What::Reach));
@@ -642,8 +693,7 @@ impl Worker {
             .iter()
             .filter(|((_, what), _)| *what == What::Beat)
             .map(|((s, what), c)| {
-                (c.cadence.value(around.rules).unwrap_or_default() * 3)
-                    .max(self.limits(s, *what, c, around).critical)
+                (c.cadence.value(around.rules).unwrap_or_default() * 3).max(self.limits(s, *what, c, around).critical)
             })
             .max()
             .unwrap_or_default();
@@ -698,7 +748,7 @@ impl Worker {
         for (source, sight) in &self.sights {
             let own = self.channels.get(&(source.clone(), What::Beat)).filter(|c| c.own_answer);
             let never = own.is_some_and(Channel::never);
-            if past_grace && never {
+            if past_grace && never && !matches!(beat, Pulse::Fresh | Pulse::Late) {
                 return Some(Reason::NeverBeat);
             }
             if past_grace && sight.says.alive == Some(false) && self.answers_now(source) {
@@ -721,15 +771,14 @@ impl Worker {
     }
 
     fn goodbye(&self, beat: Pulse, reach: Pulse, around: Around<'_>) -> Option<Goodbye> {
-        let since = self.sights.values().filter_map(|s| s.goodbye).min()?;
-        let missing = self.sights.values().any(|s| s.goodbye.is_some() && s.missing.is_some());
-        let present = !missing
-            && (matches!(beat, Pulse::Fresh | Pulse::Late | Pulse::Blind)
-                || matches!(reach, Pulse::Fresh | Pulse::Blind))
-            && reach != Pulse::Silent;
+        let said = || self.sights.values().filter(|s| s.goodbye.is_some());
+        let since = said().filter_map(|s| s.goodbye).min()?;
+        let there = |pulse| matches!(pulse, Pulse::Fresh | Pulse::Late | Pulse::Blind);
+        let gone = said().all(|s| s.missing.is_some());
         // Refused right after goodbye is the end that was announced: no need to wait for three misses.
         let refused = self.channels.values().any(|c| c.misses > 0 && c.failure == Some(Failure::Refused));
-        Some(Goodbye { present: present && !refused, overdue: around.now.since(since) > around.rules.drain_limit })
+        let present = !refused && (there(reach) || (there(beat) && !gone && reach != Pulse::Silent));
+        Some(Goodbye { present, overdue: around.now.since(since) > around.rules.drain_limit })
     }
 
     fn alive_once(&self, reach: Pulse, past_grace: bool) -> bool {

@@ -11,7 +11,7 @@ use crate::source::{Member, Ruling};
 use crate::state::{self, Facts, Pulse, Verdict};
 use crate::time::{Moment, WallTime};
 use crate::words::{Check, Failure, Reason, State};
-use crate::worker::{Around, Seen, Worker};
+use crate::worker::{Around, Pending, Seen, Worker};
 
 /// Good looks in a row that end a `down`.
 const GOOD_LOOKS: u32 = 2;
@@ -81,11 +81,6 @@ impl Ledger {
                 .map(|(k, _)| k.clone())
                 .collect(),
         };
-        // A look at one worker matters to the gate when a conviction hangs on it; the others are weighed at each tick.
-        let single = matches!(scope, Scope::Worker(_));
-        if !single || keys.iter().filter_map(|k| self.workers.get(k)).any(|w| w.pending.is_some()) {
-            self.weigh_gate(source, seen.now);
-        }
         for key in keys {
             // A queue's figures say that work waits; they are no second look at a beat or an endpoint.
             let looked = (succeeded && !matches!(scope, Scope::Queue(_))).then_some(started);
@@ -114,13 +109,13 @@ impl Ledger {
     }
 
     fn judge(&mut self, key: &WorkerKey, now: Moment, wall: WallTime, looked: Option<Moment>) {
-        let Some(worker) = self.workers.get(key) else { return };
+        let Some(worker) = self.workers.get(key).filter(|w| !w.departed) else { return };
         let judgement = self.weigh(worker, now);
-        self.remember_findings(key, &judgement.findings);
+        self.remember_findings(key, &judgement);
         match judgement.verdict {
             Verdict::Left => {
                 if self.workers.get(key).is_some_and(|w| w.standing.state != State::Down) {
-                    self.leave(key, wall);
+                    self.dismiss(key, Reason::ShuttingDown, "it said goodbye and is gone", now, wall);
                 }
             }
             Verdict::Is(State::Down, reason) => self.convict(key, reason, &judgement.facts, now, wall, looked),
@@ -133,18 +128,19 @@ impl Ledger {
         }
     }
 
-    fn remember_findings(&mut self, key: &WorkerKey, findings: &[Option<Finding>]) {
+    fn remember_findings(&mut self, key: &WorkerKey, judgement: &Judgement) {
+        let least = self.rules.of(&key.fleet).minimum_tasks;
         let Some(worker) = self.workers.get_mut(key) else { return };
-        for ((check, ..), finding) in checks::TABLE.iter().zip(findings) {
+        for ((check, ..), finding) in checks::TABLE.iter().zip(&judgement.findings) {
             if let Some(finding) = finding {
                 worker.known.insert(*check, *finding);
             }
         }
-    }
-
-    /// It said goodbye and is gone: without a word.
-    fn leave(&mut self, key: &WorkerKey, wall: WallTime) {
-        self.remove(key, Reason::ShuttingDown, "it said goodbye and is gone", wall);
+        // Five minutes with hardly a task say nothing of its tasks, and that is known: an old burst is no longer held
+        // against it.
+        if judgement.readings.tasks.is_some_and(|t| t.finished < least) {
+            worker.known.remove(&Check::TaskPerformance);
+        }
     }
 
     fn convict(
@@ -162,12 +158,17 @@ impl Ledger {
             return;
         }
         // One immediate second look that agrees. Only a look can agree; time alone convicts nobody.
-        let Some(pending) = worker.pending else {
-            worker.pending = Some(now);
+        let pending = worker.pending.get_or_insert_with(|| {
             self.urgent.insert(key.clone());
-            return;
-        };
-        if looked.is_none_or(|started| started < pending) {
+            Pending { since: now, agreed: None }
+        });
+        if pending.agreed.is_none() && looked.is_some_and(|started| started >= pending.since) {
+            pending.agreed = Some(now);
+        }
+        // The gates are weighed once a tick, whoever falls: a conviction waits for the next weighing.
+        let Some(agreed) = pending.agreed else { return };
+        let weighed = |name: &Arc<str>| self.sources.get(name).is_none_or(|s| s.weighed.is_some_and(|at| at >= agreed));
+        if looked.is_some() || !worker.sights.keys().all(weighed) {
             return;
         }
         match self.ruling(key, facts, now) {
@@ -221,7 +222,8 @@ impl Ledger {
         let around = self.around(&key.fleet, now);
         let members: Vec<_> =
             worker.sights.keys().filter_map(|name| Some((name.clone(), self.member(worker, name, around)?))).collect();
-        let mut ruling = Ruling::Open;
+        // A record that was deleted before its time leaves at the next look, or comes back.
+        let mut ruling = if worker.sights.values().any(|s| s.deleted) { Ruling::Hold } else { Ruling::Open };
         for (name, member) in members.into_iter().filter(|(_, m)| m.fallen) {
             let Some(source) = self.sources.get_mut(&name) else { continue };
             let of_source = if source.settling.is_some() { Ruling::Hold } else { source.gate.ruling(now, &member) };
@@ -237,7 +239,9 @@ impl Ledger {
 
     /// Weighs the gate of a source, when a conviction hangs on it or it is closed.
     fn weigh_gate(&mut self, name: &Arc<str>, now: Moment) {
-        let Some(source) = self.sources.get(name) else { return };
+        let Some(source) = self.sources.get_mut(name) else { return };
+        source.weighed = Some(now);
+        let source = &*source;
         let of_source = |w: &&Worker| w.sights.contains_key(name) && w.standing.state != State::Down;
         let at_stake = self.workers.values().filter(of_source).any(|w| w.pending.is_some());
         if !at_stake && source.gate.trusted() && !source.gate.blind() {

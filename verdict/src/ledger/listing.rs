@@ -47,7 +47,7 @@ impl Ledger {
             // Already dead at first sight, by its own stamp: nobody's worker.
             if record.stamp.is_some_and(|stamp| seen.wall.seconds_since(stamp) > tombstone.as_secs_f64()) {
                 record.place = Place::Buried;
-                self.leftovers += 1;
+                record.leftover = true;
             }
             records.insert(observation.record.clone(), record);
             return false;
@@ -64,6 +64,7 @@ impl Ledger {
                 }
             }
             Place::Buried if moved => {
+                record.leftover = false;
                 record.place = Place::Waits;
                 record.found = seen.now;
             }
@@ -135,14 +136,18 @@ impl Ledger {
             || !holder.present;
         let silent = matches!(worker.beat(around), Pulse::Late | Pulse::Silent);
         let older = holder.started.zip(newcomer.started).is_some_and(|(holder, newcomer)| newcomer < holder);
-        if older {
-            // It was there before the holder: a neighbour once it moves, a leftover of the holder's past until then.
-            return if newcomer.moved.is_some() { Relation::Neighbours } else { Relation::Undecided };
-        }
-        if left || silent || stale_beside(holder, newcomer) {
+        if (left || silent) && (!older || newcomer.moved.is_some()) {
             return Relation::Succeeds;
         }
-        if holder.moved.is_some_and(|moved| moved > newcomer.found) || holder.outlived_start_of(newcomer) {
+        let both_move = holder.moved.is_some_and(|moved| moved > newcomer.found);
+        if older {
+            // By its own clock it was there before the holder: a neighbour if both move, else a leftover, or a clock set back.
+            return if both_move && newcomer.moved.is_some() { Relation::Neighbours } else { Relation::Undecided };
+        }
+        if stale_beside(holder, newcomer) {
+            return Relation::Succeeds;
+        }
+        if both_move || holder.outlived_start_of(newcomer) {
             return Relation::Neighbours;
         }
         Relation::Undecided
@@ -215,6 +220,7 @@ impl Ledger {
     }
 
     fn handle_missing(&mut self, source: &Arc<str>, keeps_the_dead: bool, lost_memory: bool, seen: Seen) {
+        let settling = self.sources.get(source).is_some_and(|s| s.settling.is_some());
         let Some(records) = self.records.get_mut(source) else { return };
         let held = records.values().filter(|r| matches!(r.place, Place::Holds(_))).count();
         let missing: Vec<(Arc<str>, WorkerKey)> = records
@@ -237,16 +243,17 @@ impl Ledger {
             let early = sight.expires.is_none_or(|at| seen.now + EXPIRY_MARGIN < at);
             let (first, deleted) = (sight.missing.is_none(), sight.deleted);
             worker.missed_in_list(source, seen);
-            if keeps_the_dead || mass || worker.standing.state == State::Down {
+            if keeps_the_dead || lost_memory || worker.standing.state == State::Down {
                 continue;
             }
             if first && early {
-                // Deleted before its time: a goodbye, or somebody's flush that its next beat undoes. Another look tells.
+                // Deleted before its time: a goodbye, or somebody's flush that its next beat undoes. Another look tells,
+                // and where many went at once, one after the time to come back.
                 if let Some(sight) = worker.sights.get_mut(source) {
                     sight.deleted = true;
                 }
                 self.urgent.insert(key);
-            } else if deleted {
+            } else if deleted && !settling {
                 self.unlist_record(&key, source, &id, seen);
             }
         }
@@ -261,8 +268,7 @@ impl Ledger {
             records.remove(id);
         }
         let Some(worker) = self.workers.get_mut(key) else { return };
-        worker.sights.remove(source);
-        worker.channels.retain(|(of, _), _| of != source);
+        worker.forget_source(source);
         if worker.sights.is_empty() {
             self.remove(key, Reason::ShuttingDown, "it removed its heartbeat before it expired", seen.wall);
         }

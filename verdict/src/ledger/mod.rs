@@ -101,7 +101,6 @@ pub struct Ledger {
     rearmed: Moment,
     distrusted_until: Moment,
     late_ticks: u64,
-    leftovers: u64,
 }
 
 impl Ledger {
@@ -126,7 +125,6 @@ impl Ledger {
             rearmed: Moment::START,
             distrusted_until: Moment::START,
             late_ticks: 0,
-            leftovers: 0,
         };
         ledger.configure(rules, now);
         ledger
@@ -139,16 +137,18 @@ impl Ledger {
         self.sources.retain(|name, source| {
             names.contains(name) && rules.sources.iter().any(|r| r.name == *name && r.kind == source.rules.kind)
         });
-        for of in &rules.sources {
-            self.sources.entry(of.name.clone()).or_insert_with(|| Source::new(of.clone(), now)).rules = of.clone();
-        }
         let sources = &self.sources;
         self.records.retain(|name, _| sources.contains_key(name));
         self.queues.retain(|key, _| sources.contains_key(&key.source));
         for worker in self.workers.values_mut() {
-            worker.sights.retain(|name, _| sources.contains_key(name));
-            worker.channels.retain(|(name, _), _| sources.contains_key(name));
+            let gone: Vec<_> = worker.sights.keys().filter(|name| !sources.contains_key(*name)).cloned().collect();
+            for name in gone {
+                worker.forget_source(&name);
+            }
             worker.configured = worker.sights.values().any(|s| !s.listed);
+        }
+        for of in &rules.sources {
+            self.sources.entry(of.name.clone()).or_insert_with(|| Source::new(of.clone(), now)).rules = of.clone();
         }
         let homeless: Vec<_> =
             self.workers.iter().filter(|(_, w)| w.sights.is_empty()).map(|(k, _)| k.clone()).collect();
@@ -200,9 +200,9 @@ impl Ledger {
 
     /// Forgets a worker now, whatever its state: for `POST …/forget`. True when there was one.
     pub fn forget(&mut self, key: &WorkerKey, now: Moment, wall: WallTime) -> bool {
-        let known = self.workers.contains_key(key);
+        let known = self.workers.get(key).is_some_and(|w| !w.departed);
         if known {
-            self.remove(key, Reason::Gone, "forgotten on request", wall);
+            self.dismiss(key, Reason::Gone, "forgotten on request", now, wall);
             self.wish(now);
         }
         known
@@ -270,7 +270,7 @@ impl Ledger {
         }
         for queue in self.queues.values_mut() {
             queue.health.rearm(now);
-            queue.streak = 0;
+            queue.heads.clear();
         }
         for worker in self.workers.values_mut() {
             for sight in worker.sights.values_mut() {
@@ -346,7 +346,7 @@ impl Ledger {
         let Some(mut worker) = self.workers.remove(key) else { return };
         let around =
             Around { now: seen.now, rules: rules.of(&key.fleet), sources: &self.sources, queues: &self.queues };
-        if observation.slot.exclusive && another_incarnation(&worker, observation) {
+        if observation.slot.exclusive && another_incarnation(&worker, name, observation) {
             worker.replaced(name, seen.now);
         }
         let added = worker.see(name, observation, seen, around);
@@ -359,13 +359,64 @@ impl Ledger {
             totals.0 += done.saturating_sub(failed);
             totals.1 += failed;
         }
-        if let Some(alias) = &observation.alias {
-            self.aliases.entry(alias.clone()).or_insert_with(|| key.clone());
+        if observation.alias.is_some() && worker.alias != observation.alias {
+            if let Some(old) = worker.alias.take() {
+                self.aliases.remove(&old);
+            }
+            worker.alias.clone_from(&observation.alias);
         }
+        let alias = worker.alias.clone();
         self.workers.insert(key.clone(), worker);
+        if let Some(alias) = alias {
+            self.join(key, &alias, seen);
+        }
         for task_queue in &observation.task_queues {
             self.serve(name, task_queue, observation, seen.now);
         }
+    }
+
+    /// Records of several sources with one alias are one worker. The name that a list gives it wins, else the older name.
+    fn join(&mut self, key: &WorkerKey, alias: &Arc<str>, seen: Seen) {
+        let other = self.aliases.get(alias).filter(|other| *other != key && self.workers.contains_key(*other)).cloned();
+        let Some(other) = other else {
+            self.aliases.insert(alias.clone(), key.clone());
+            return;
+        };
+        let named = |k: &WorkerKey| self.workers.get(k).is_some_and(|w| w.configured);
+        let (into, from) = if named(key) && !named(&other) { (key.clone(), other) } else { (other, key.clone()) };
+        if named(&from) {
+            // Two lists name two workers; that they share a host and a pid does not make them one.
+            return;
+        }
+        let Some(joined) = self.workers.remove(&from) else { return };
+        for records in self.records.values_mut() {
+            for record in records.values_mut().filter(|r| r.place == Place::Holds(from.clone())) {
+                record.place = Place::Holds(into.clone());
+            }
+        }
+        if let Some(worker) = self.workers.get_mut(&into) {
+            for source in joined.sights.keys() {
+                worker.channels.retain(|(of, _), _| of != source);
+            }
+            worker.sights.extend(joined.sights);
+            worker.channels.extend(joined.channels);
+            worker.identity = joined.identity.or_else(|| worker.identity.take());
+            worker.types = joined.types;
+            worker.by_type.extend(joined.by_type);
+            worker
+                .task_queues
+                .extend(joined.task_queues.into_iter().filter(|q| !worker.task_queues.contains(q)).collect::<Vec<_>>());
+        }
+        self.aliases.insert(alias.clone(), into.clone());
+        let detail = format!("it is the same process as {}/{}", into.fleet, into.worker);
+        self.changes.push(Change {
+            key: from,
+            from: Some(joined.standing.state),
+            to: None,
+            reason: Reason::Ok,
+            detail,
+            at: seen.wall,
+        });
     }
 
     /// A worker serves a queue: from now on the queue is watched.
@@ -388,7 +439,7 @@ impl Ledger {
         let pollers = report.pollers.clone();
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.health.ended(seen.now, seen.wall, None);
-        queue.look(report, rules.default.waiting_age);
+        queue.look(report);
         let serves = |w: &Worker| {
             w.sights.contains_key(&key.source)
                 && w.task_queues.contains(&key.task_queue)
@@ -449,11 +500,20 @@ impl Ledger {
     /// A list names this worker no more: it has left.
     fn unlist(&mut self, key: &WorkerKey, source: &Arc<str>, wall: WallTime) {
         let Some(worker) = self.workers.get_mut(key) else { return };
-        worker.sights.remove(source);
-        worker.channels.retain(|(of, _), _| of != source);
+        worker.forget_source(source);
         worker.configured = worker.sights.values().any(|s| !s.listed);
         if worker.sights.is_empty() {
             self.remove(key, Reason::ShuttingDown, "no list names it any more", wall);
+        }
+    }
+
+    /// It leaves the figures. What a list still names goes on being looked at, and is back when it answers.
+    fn dismiss(&mut self, key: &WorkerKey, reason: Reason, detail: &str, now: Moment, wall: WallTime) {
+        let named = self.workers.get(key).filter(|w| w.configured).cloned();
+        self.remove(key, reason, detail, wall);
+        if let Some(mut worker) = named {
+            worker.depart(now, wall);
+            self.workers.insert(key.clone(), worker);
         }
     }
 
@@ -502,12 +562,13 @@ impl Ledger {
 }
 
 /// The same slot, somebody else in it: another instance key, pid or start.
-fn another_incarnation(worker: &Worker, observation: &Observation) -> bool {
+fn another_incarnation(worker: &Worker, source: &str, observation: &Observation) -> bool {
     if matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_))) {
         return false;
     }
+    let Some(sight) = worker.sights.get(source) else { return false };
     let differ = |before: &Option<Arc<str>>, now: &Option<Arc<str>>| before.is_some() && now.is_some() && before != now;
-    let (before, now) = (&worker.info, &observation.info);
+    let (before, now) = (&sight.info, &observation.info);
     let later = before.start_time.zip(now.start_time).is_some_and(|(before, now)| now.seconds_since(before) > 1.0);
     differ(&before.instance, &now.instance) || differ(&before.pid, &now.pid) || later
 }

@@ -20,7 +20,7 @@ impl Ledger {
     /// The present, to be published.
     #[must_use]
     pub fn snapshot(&self, now: Moment, wall: WallTime) -> Snapshot {
-        let workers: Vec<_> = self.workers.values().map(|w| self.worker_view(w, now)).collect();
+        let workers: Vec<_> = self.workers.values().filter(|w| !w.departed).map(|w| self.worker_view(w, now)).collect();
         Snapshot {
             taken: now,
             taken_wall: wall,
@@ -36,7 +36,8 @@ impl Ledger {
             workers,
             observer_trusted: now >= self.distrusted_until,
             late_ticks: self.late_ticks,
-            leftover_records: self.leftovers,
+            leftover_records: self.records.values().flat_map(|r| r.values()).filter(|r| r.leftover && r.present).count()
+                as u64,
         }
     }
 
@@ -173,13 +174,13 @@ impl Ledger {
             dispatch_rate: report.dispatch_rate,
             rate_limited: report.rate_limited,
             pollers: seen.then_some(report.pollers.len() as u64),
-            waiting: queue.waiting(),
+            waiting: queue.waiting(self.rules.default.waiting_age),
             expected: queue.expected,
             last_success: queue.health.success.map(|(_, wall)| wall),
             failure: queue.health.failing,
             ..QueueView::of(key.clone())
         };
-        for worker in self.workers.values().filter(|w| serves(w, key)) {
+        for worker in self.workers.values().filter(|w| !w.departed && serves(w, key)) {
             let around = self.around(&worker.key.fleet, now);
             let of_type = worker.types.iter().find(|t| t.task_type == key.task_type);
             let full = of_type.is_some_and(|t| t.available == Some(0) && t.used.is_some_and(|u| u > 0));

@@ -22,6 +22,9 @@ const WAITING_QUEUE: Duration = Duration::from_secs(5);
 /// Above this many queues of one source none is looked at faster.
 const FEW_QUEUES: usize = 20;
 
+/// A silence that has its verdict for longer than this is looked at calmly.
+const NEWS: Duration = Duration::from_secs(300);
+
 /// An interval that was wished, and the round of wishing that last confirmed it.
 pub(super) type Wished = HashMap<(Arc<str>, Scope), (Duration, u64)>;
 
@@ -130,7 +133,7 @@ impl Ledger {
         let count = self.queues.keys().filter(|k| k.source == key.source).count();
         #[expect(clippy::cast_precision_loss, reason = "a count of queues")]
         let spread = Duration::from_secs_f64(count as f64 / QUEUES_A_SECOND);
-        let waits = self.queues.get(key).is_some_and(|q| q.streak > 0);
+        let waits = self.queues.get(key).is_some_and(|q| !q.heads.is_empty());
         let plain = if waits && count <= FEW_QUEUES { WAITING_QUEUE } else { QUEUE_INTERVAL };
         plain.max(spread)
     }
@@ -141,7 +144,10 @@ impl Ledger {
         let pending = match worker.standing.state {
             State::Down => worker.good > 0,
             State::Starting => !worker.past_grace(around),
-            _ => worker.pending.is_some() || fallen(worker.beat(around)) || fallen(worker.endpoint(around)),
+            state => {
+                let news = state == State::Healthy || around.now.since(worker.standing.since) < NEWS;
+                worker.pending.is_some() || (news && (fallen(worker.beat(around)) || fallen(worker.endpoint(around))))
+            }
         };
         if pending { worker.urgent_interval(source, around) } else { worker.interval(source, around) }
     }
