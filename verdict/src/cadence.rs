@@ -91,7 +91,10 @@ impl Cadence {
 
     fn limits_at(&self, cadence: Option<Duration>, rules: &Rules, quiet: Duration, interval: Duration) -> Limits {
         let Some(cadence) = cadence else {
-            return Limits { warning: UNKNOWN.warning.max(interval * 2), critical: UNKNOWN.critical.max(interval * 3) };
+            return Limits {
+                warning: UNKNOWN.warning.max(interval * 2).max(quiet),
+                critical: UNKNOWN.critical.max(interval * 3).max(quiet),
+            };
         };
         let largest = self.largest.mul_f64(WIDENING);
         let limit = |cadences: f64, shortest: Duration, looks: u32| {

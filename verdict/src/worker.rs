@@ -641,10 +641,13 @@ impl Worker {
             .channels
             .iter()
             .filter(|((_, what), _)| *what == What::Beat)
-            .filter_map(|(_, c)| c.cadence.value(around.rules))
+            .map(|((s, what), c)| {
+                (c.cadence.value(around.rules).unwrap_or_default() * 3)
+                    .max(self.limits(s, *what, c, around).critical)
+            })
             .max()
             .unwrap_or_default();
-        around.now.since(self.found) >= around.rules.start_grace.max(cadence * 3)
+        around.now.since(self.found) >= around.rules.start_grace.max(cadence)
     }
 
     /// The facts that the state table weighs; the checks' part is added by the caller.

@@ -98,11 +98,19 @@ impl Ledger {
     /// The first slot of this name that is free, or whose holder it succeeds. `None` while that is not decided.
     fn find_slot(&self, source: &Arc<str>, record: &Record) -> Option<WorkerKey> {
         let records = self.records.get(source)?;
+        let mut free = None;
+        let mut gaps = 0;
         for n in 1..=NEIGHBOURS {
             let key = ordinal(&record.claims, n);
-            let Some(worker) = self.workers.get(&key) else { return Some(key) };
-            let Some(sight) = worker.sights.get(source) else { return Some(key) };
-            let Some(holder) = records.get(&sight.record) else { return Some(key) };
+            let holder = self.workers.get(&key).and_then(|w| Some((w, records.get(&w.sights.get(source)?.record)?)));
+            let Some((worker, holder)) = holder else {
+                free.get_or_insert(key);
+                gaps += 1;
+                if gaps > 8 {
+                    break;
+                }
+                continue;
+            };
             if worker.identity.is_some() && worker.identity == record.identity && worker.only_polls() {
                 return Some(key);
             }
@@ -112,7 +120,7 @@ impl Ledger {
                 Relation::Undecided => return None,
             }
         }
-        None
+        free
     }
 
     fn relation(&self, worker: &Worker, holder: &Record, newcomer: &Record) -> Relation {
@@ -188,8 +196,13 @@ impl Ledger {
         };
         records.iter().filter(|(id, r)| !r.present && !id.starts_with(POLLER)).any(|(_, r)| {
             let kept = seen.now.since(r.moved.unwrap_or(r.found));
-            kept + SETTLE < retention && !self.said_goodbye(source, r)
+            kept + SETTLE < retention && !self.said_goodbye(source, r) && self.newly_missing(source, r)
         })
+    }
+
+    fn newly_missing(&self, source: &Arc<str>, record: &Record) -> bool {
+        let Place::Holds(key) = &record.place else { return true };
+        self.workers.get(key).and_then(|w| w.sights.get(source)).is_some_and(|s| s.missing.is_none())
     }
 
     fn said_goodbye(&self, source: &Arc<str>, record: &Record) -> bool {
@@ -210,7 +223,9 @@ impl Ledger {
             .filter_map(|(id, r)| if let Place::Holds(key) = &r.place { Some((id.clone(), key.clone())) } else { None })
             .collect();
         let pollers = |id: &Arc<str>| id.starts_with(POLLER);
-        records.retain(|id, r| r.present || matches!(r.place, Place::Holds(_)) || pollers(id));
+        // A queue server names a poller for five minutes.
+        let lately = |r: &Record| seen.now.since(r.listed) < Duration::from_secs(600);
+        records.retain(|id, r| matches!(r.place, Place::Holds(_)) || if pollers(id) { lately(r) } else { r.present });
         // Three and half of them at once is no coincidence of departures.
         let newly = |w: &Worker| w.sights.get(source).is_some_and(|s| s.missing.is_none());
         let at_once =
@@ -260,11 +275,14 @@ impl Ledger {
             let known = self.records.get(&queue.source).is_some_and(|records| {
                 records.iter().any(|(id, r)| !id.starts_with(POLLER) && r.identity.as_ref() == Some(&poller.identity))
             });
-            if known {
-                continue;
-            }
             let id: Arc<str> =
                 Arc::from(format!("{POLLER}{}/{}/{}", poller.identity, queue.task_queue, queue.task_type));
+            if known {
+                if let Some(records) = self.records.get_mut(&queue.source) {
+                    records.remove(&id);
+                }
+                continue;
+            }
             let mut observation = Observation::new(id.clone(), poller.slot.clone());
             observation.identity = Some(poller.identity.clone());
             observation.task_queues = vec![queue.task_queue.clone()];

@@ -148,6 +148,7 @@ impl Ledger {
         for worker in self.workers.values_mut() {
             worker.sights.retain(|name, _| sources.contains_key(name));
             worker.channels.retain(|(name, _), _| sources.contains_key(name));
+            worker.configured = worker.sights.values().any(|s| !s.listed);
         }
         let homeless: Vec<_> =
             self.workers.iter().filter(|(_, w)| w.sights.is_empty()).map(|(k, _)| k.clone()).collect();
@@ -275,7 +276,9 @@ impl Ledger {
             for sight in worker.sights.values_mut() {
                 sight.health.rearm(now);
             }
-            worker.rearm(now, None);
+            if worker.standing.state != State::Down {
+                worker.rearm(now, None);
+            }
             if worker.standing.state == State::Starting {
                 worker.found = now;
             }
@@ -414,7 +417,7 @@ impl Ledger {
         let Some(source) = self.sources.get_mut(name) else { return };
         let interval = seen.interval;
         let outage = source.health.failing.is_some()
-            && source.health.success.is_some_and(|(at, _)| seen.now.since(at) > (interval * 2).max(LATE));
+            && source.health.success.is_some_and(|(at, _)| seen.now.since(at) > (interval * 3).max(SETTLE));
         source.health.ended(seen.now, seen.wall, None);
         source.listings += 1;
         source.heartbeats = Some(listing.heartbeats);
@@ -432,22 +435,14 @@ impl Ledger {
 
     /// A source came back, or lost its memory: its workers get time to come back to it.
     fn settle_source(&mut self, name: &Arc<str>, now: Moment) {
-        let rules = self.rules.clone();
-        let mut longest = SETTLE;
-        for (key, worker) in &mut self.workers {
+        for worker in self.workers.values_mut() {
             if worker.standing.state == State::Down || !worker.sights.get(name).is_some_and(|s| s.listed) {
                 continue;
             }
             worker.rearm(now, Some(name));
-            let around = Around { now, rules: rules.of(&key.fleet), sources: &self.sources, queues: &self.queues };
-            for ((of, what), channel) in worker.channels.iter().filter(|((of, _), _)| of == name) {
-                if what.kind() == crate::words::ChannelKind::Beat {
-                    longest = longest.max(worker.limits(of, *what, channel, around).critical);
-                }
-            }
         }
         if let Some(source) = self.sources.get_mut(name) {
-            source.settling = Some(now + longest);
+            source.settling = Some(now + SETTLE);
         }
     }
 
