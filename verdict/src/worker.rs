@@ -642,8 +642,7 @@ impl Worker {
             .iter()
             .filter(|((_, what), _)| *what == What::Beat)
             .map(|((s, what), c)| {
-                (c.cadence.value(around.rules).unwrap_or_default() * 3)
-                    .max(self.limits(s, *what, c, around).critical)
+                (c.cadence.value(around.rules).unwrap_or_default() * 3).max(self.limits(s, *what, c, around).critical)
             })
             .max()
             .unwrap_or_default();
