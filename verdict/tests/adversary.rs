@@ -189,7 +189,7 @@ fn our_own_suspension_does_not_resolve_the_down_of_a_dead_worker() {
 #[test]
 fn a_source_whose_every_second_look_fails_still_shows_a_death() {
     for each in [1.0, 10.0, 60.0] {
-        let mut bench = Bench::new(rulebook(Rules::default(), 30));
+        let mut bench = Bench::new(rulebook(Rules::default(), 5));
         let mut n = 0;
         let mut go = |bench: &mut Bench, time: f64, died: f64| {
             bench.run(time, |source, _, t| {
@@ -217,7 +217,7 @@ fn a_source_whose_every_second_look_fails_still_shows_a_death() {
 // WRONG 3
 #[test]
 fn one_quiet_fleet_does_not_hide_the_deaths_of_another_after_an_outage() {
-    let mut rules = rulebook(Rules::default(), 30);
+    let mut rules = rulebook(Rules::default(), 5);
     rules
         .fleets
         .insert("nightly".into(), Rules { max_quiet: Some(Duration::from_secs(26 * 3600)), ..Rules::default() });
@@ -269,7 +269,7 @@ fn a_restart_beside_a_free_first_ordinal_is_no_death() {
 // WRONG 5
 #[test]
 fn a_worker_of_temporal_and_http_that_gives_its_start_in_both_is_not_restarted_at_each_look() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(300.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -301,7 +301,7 @@ fn a_worker_of_temporal_and_http_that_gives_its_start_in_both_is_not_restarted_a
 // WRONG 6
 #[test]
 fn records_with_one_alias_are_one_worker_whichever_source_is_seen_first() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(60.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) if t > 20.0 => {
@@ -323,7 +323,7 @@ fn records_with_one_alias_are_one_worker_whichever_source_is_seen_first() {
 // WRONG 7
 #[test]
 fn two_sources_that_tell_the_same_counter_at_different_times_do_not_multiply_it() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(600.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -347,7 +347,7 @@ fn two_sources_that_tell_the_same_counter_at_different_times_do_not_multiply_it(
 // WRONG 8
 #[test]
 fn a_busy_worker_that_falls_idle_is_healthy_though_its_polls_come_each_minute_now() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let busy_until = 1800.0;
     bench.run(7200.0, |source, scope, t| {
         if source != "temporal" {
@@ -391,7 +391,7 @@ fn a_busy_worker_that_falls_idle_is_healthy_though_its_polls_come_each_minute_no
 // WRONG 9
 #[test]
 fn a_queue_that_cannot_be_looked_at_any_more_does_not_say_that_work_waits() {
-    let mut rules = rulebook(Rules::default(), 30);
+    let mut rules = rulebook(Rules::default(), 5);
     let key = QueueKey {
         source: "redis".into(),
         namespace: "".into(),
@@ -422,7 +422,7 @@ fn a_queue_that_cannot_be_looked_at_any_more_does_not_say_that_work_waits() {
 // WRONG 10
 #[test]
 fn pollers_without_heartbeats_that_come_and_go_do_not_fill_the_memory() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let go = |bench: &mut Bench, time: f64| {
         bench.run(time, |source, scope, t| match (source, scope) {
             ("temporal", Scope::Listing) => {
@@ -496,7 +496,7 @@ fn a_registry_reset_delays_the_death_that_it_hides_by_no_more_than_one_settling(
 // WRONG 13
 #[test]
 fn a_target_that_drained_and_was_refused_once_is_looked_at_when_it_is_back() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(300.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -516,7 +516,7 @@ fn a_target_that_drained_and_was_refused_once_is_looked_at_when_it_is_back() {
 // WRONG 14
 #[test]
 fn a_target_that_leaves_the_list_takes_its_probe_finding_along() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     let answer = |source: &str, scope: &Scope, t: f64| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -539,7 +539,7 @@ fn a_target_that_leaves_the_list_takes_its_probe_finding_along() {
 // WRONG 15
 #[test]
 fn a_worker_whose_list_was_dropped_from_the_configuration_does_not_stay_down_for_ever() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     let answer = |source: &str, scope: &Scope, t: f64| match (source, scope) {
         ("web", Scope::Worker(_)) => worker_look(answered("w")),
@@ -547,7 +547,7 @@ fn a_worker_whose_list_was_dropped_from_the_configuration_does_not_stay_down_for
         _ => None,
     };
     bench.run(100.0, answer);
-    let mut rules = rulebook(Rules::default(), 30);
+    let mut rules = rulebook(Rules::default(), 5);
     rules.sources.retain(|s| &*s.name != "web");
     bench.ledger.configure(Arc::new(rules), at(bench.now));
     bench.run(200.0, answer);
@@ -559,7 +559,7 @@ fn a_worker_whose_list_was_dropped_from_the_configuration_does_not_stay_down_for
 // WRONG 16
 #[test]
 fn a_worker_whose_clock_was_set_back_and_that_restarts_is_one_worker_without_a_death() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(900.0, |source, scope, t| match (source, scope) {
         ("temporal", Scope::Listing) => {
             let record = |id: &str, start: f64, stamp: f64| {
@@ -594,7 +594,7 @@ fn a_worker_whose_clock_was_set_back_and_that_restarts_is_one_worker_without_a_d
 // WRONG 17
 #[test]
 fn a_heartbeat_that_is_lost_for_hours_does_not_keep_its_source_at_the_fastest_pace() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(3600.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => worker_look(answered("w")),
@@ -609,7 +609,7 @@ fn a_heartbeat_that_is_lost_for_hours_does_not_keep_its_source_at_the_fastest_pa
 // WRONG 18
 #[test]
 fn the_alias_of_a_former_incarnation_joins_nobody_to_this_worker() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(200.0, |source, scope, t| match (source, scope) {
         ("redis", Scope::Listing) => {
             // The worker `w` was h/7 and is h/8 since its restart at 60 s.
@@ -645,7 +645,7 @@ fn the_figure_of_leftover_records_falls_when_they_are_gone() {
 // WRONG 20
 #[test]
 fn an_error_burst_is_not_held_against_a_worker_that_is_idle_since() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(4.0 * 3600.0, |source, scope, t| match (source, scope) {
         ("redis", Scope::Listing) => {
             let mut o = beat("w", "redis", last(2.0, t), None);
@@ -662,7 +662,7 @@ fn an_error_burst_is_not_held_against_a_worker_that_is_idle_since() {
 #[test]
 fn ten_thousand_endpoints_that_time_out_are_weighed_faster_than_they_are_asked() {
     let count = 3000;
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let keys: Vec<_> = (0..count).map(|n| WorkerKey::new("web", format!("w{n:05}"))).collect();
     bench.ledger.discovered("web", &keys, at(0.0), wall(0.0));
     let mut spent = [Duration::ZERO; 2];
@@ -747,7 +747,7 @@ fn ten_then_three_then_ten_pages_nobody() {
 #[test]
 fn one_identity_on_many_hosts_is_as_many_workers_and_one_death_is_one() {
     for each in [1.0, 60.0] {
-        let mut bench = Bench::new(rulebook(Rules::default(), 30));
+        let mut bench = Bench::new(rulebook(Rules::default(), 5));
         let go = |bench: &mut Bench, time: f64| {
             bench.run(time, |source, scope, t| match (source, scope) {
                 ("temporal", Scope::Listing) => {
@@ -795,7 +795,7 @@ fn a_crash_loop_is_one_worker_that_is_never_healthy_for_long() {
 
 #[test]
 fn a_worker_that_is_missing_from_one_page_once_is_not_down() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(600.0, |source, scope, t| match (source, scope) {
         ("temporal", Scope::Listing) => {
             let hide = (300.0..302.0).contains(&t);
@@ -892,17 +892,17 @@ fn ten_of_thirty_cut_off_are_down_and_three_of_three_hung_are_unknown() {
 
 #[test]
 fn a_source_that_is_dropped_and_added_again_shows_its_workers_again() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let answer = |source: &str, _: &Scope, t: f64| {
         (source == "redis").then(|| listing(vec![beat("w", "redis", last(2.0, t), None)])).flatten()
     };
     bench.run(60.0, answer);
-    let mut rules = rulebook(Rules::default(), 30);
+    let mut rules = rulebook(Rules::default(), 5);
     rules.sources.retain(|s| &*s.name != "redis");
     bench.ledger.configure(Arc::new(rules), at(bench.now));
     bench.run(30.0, answer);
     assert_eq!(bench.state("w"), None);
-    bench.ledger.configure(Arc::new(rulebook(Rules::default(), 30)), at(bench.now));
+    bench.ledger.configure(Arc::new(rulebook(Rules::default(), 5)), at(bench.now));
     bench.run(60.0, answer);
     assert_eq!(bench.state("w"), Some(State::Healthy));
 }
@@ -910,14 +910,14 @@ fn a_source_that_is_dropped_and_added_again_shows_its_workers_again() {
 // WRONG 22
 #[test]
 fn a_source_that_changes_its_kind_is_looked_at_in_its_new_way_only() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let answer = |source: &str, scope: &Scope, t: f64| {
         (source == "redis" && *scope == Scope::Listing)
             .then(|| listing(vec![beat("w", "redis", last(2.0, t), None)]))
             .flatten()
     };
     bench.run(60.0, answer);
-    let mut rules = rulebook(Rules::default(), 30);
+    let mut rules = rulebook(Rules::default(), 5);
     for source in &mut rules.sources {
         if &*source.name == "redis" {
             source.kind = SourceKind::Http;
@@ -932,7 +932,7 @@ fn a_source_that_changes_its_kind_is_looked_at_in_its_new_way_only() {
 // WRONG 23
 #[test]
 fn a_configured_target_that_is_forgotten_comes_back_when_it_answers() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let key = WorkerKey::new("web", "w");
     bench.ledger.discovered("web", std::slice::from_ref(&key), at(0.0), wall(0.0));
     let answer = |source: &str, scope: &Scope, t: f64| match (source, scope) {
@@ -965,7 +965,7 @@ fn a_thirty_second_stop_is_a_death_and_a_return() {
 #[test]
 fn an_endpoint_that_alternates_between_good_and_bad_is_called_flapping_and_does_not_flood() {
     let mut n = 0;
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(3600.0, |source, _, _| {
         (source == "web")
@@ -986,7 +986,7 @@ fn an_endpoint_that_alternates_between_good_and_bad_is_called_flapping_and_does_
 fn a_clock_that_is_seven_hours_off_or_steps_back_changes_nothing() {
     for skew in [7.0 * 3600.0, -7.0 * 3600.0] {
         for step in [0.0, -1800.0] {
-            let mut bench = Bench::new(rulebook(Rules::default(), 30));
+            let mut bench = Bench::new(rulebook(Rules::default(), 5));
             bench.run(900.0, |source, _, t| {
                 let stepped = if t > 400.0 { step } else { 0.0 };
                 (source == "redis")
@@ -1011,7 +1011,7 @@ fn whatever_fails_on_our_side_the_living_are_never_down_and_the_dead_are() {
             (x >> 11) as f64 / (1_u64 << 53) as f64
         };
         let bad = random() * 0.6;
-        let mut bench = Bench::new(rulebook(Rules::default(), 30));
+        let mut bench = Bench::new(rulebook(Rules::default(), 5));
         let died = 1200.0 + random() * 300.0;
         for _ in 0..12 {
             bench.run(200.0, |source, _, t| {
@@ -1040,7 +1040,7 @@ fn whatever_fails_on_our_side_the_living_are_never_down_and_the_dead_are() {
 
 #[test]
 fn the_same_look_taken_in_twice_adds_no_silence() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     let answer = |_: &str, _: &Scope, t: f64| listing(vec![beat("w", "redis", last(60.0, t.min(120.0)), Some(60.0))]);
     bench.run(200.0, |s, scope, t| (s == "redis").then(|| answer(s, scope, t)).flatten());
     let silent = |b: &Bench| b.worker("w").unwrap().channels[0].silent_seconds;
@@ -1067,7 +1067,7 @@ fn the_same_look_taken_in_twice_adds_no_silence() {
 #[test]
 fn a_job_that_runs_rarely_is_never_down_within_its_max_quiet() {
     let rules = Rules { max_quiet: Some(Duration::from_secs(26 * 3600)), ..Rules::default() };
-    let mut bench = Bench::new(rulebook(rules, 30));
+    let mut bench = Bench::new(rulebook(rules, 5));
     bench.run(30_000.0, |source, _, t| {
         (source == "redis").then(|| listing(vec![beat("job", "redis", last(10_800.0, t), None)])).flatten()
     });
@@ -1078,7 +1078,7 @@ fn a_job_that_runs_rarely_is_never_down_within_its_max_quiet() {
 #[test]
 fn minute_beats_in_redis_that_declare_nothing_are_healthy_after_our_restart() {
     for each in [55.0, 60.0, 75.0] {
-        let mut bench = Bench::new(rulebook(Rules::default(), 30));
+        let mut bench = Bench::new(rulebook(Rules::default(), 5));
         bench.run(1200.0, |source, _, t| {
             let records = (0..7).map(|n| beat(&format!("w{n}"), "redis", last(each, t + f64::from(n) * 9.0), None));
             (source == "redis").then(|| listing(records.collect())).flatten()
@@ -1090,7 +1090,7 @@ fn minute_beats_in_redis_that_declare_nothing_are_healthy_after_our_restart() {
 
 #[test]
 fn a_key_that_expires_just_before_its_next_beat_is_not_a_departure_each_time() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(1200.0, |source, _, t| {
         // A beat each 10 s, a time to live of 9.5 s.
         let stamp = last(10.0, t);
@@ -1104,7 +1104,7 @@ fn a_key_that_expires_just_before_its_next_beat_is_not_a_departure_each_time() {
 
 #[test]
 fn goodbye_and_then_back_to_work_is_healthy_again() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(900.0, |source, _, t| {
         let mut o = beat("w", "redis", last(2.0, t), None);
         o.says.goodbye = (300.0..400.0).contains(&t);
@@ -1117,7 +1117,7 @@ fn goodbye_and_then_back_to_work_is_healthy_again() {
 // WRONG 25
 #[test]
 fn a_draining_target_that_is_late_once_has_not_left() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(160.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -1162,7 +1162,7 @@ fn a_worker_known_by_its_polls_that_is_listed_later_is_one_worker() {
 // WRONG 28
 #[test]
 fn an_empty_stamp_in_its_answer_is_no_death_while_its_heartbeat_elsewhere_moves() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(300.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -1179,7 +1179,7 @@ fn an_empty_stamp_in_its_answer_is_no_death_while_its_heartbeat_elsewhere_moves(
 // WRONG 29
 #[test]
 fn the_age_from_which_work_waits_is_that_of_its_fleet() {
-    let mut rules = rulebook(Rules::default(), 30);
+    let mut rules = rulebook(Rules::default(), 5);
     let key = QueueKey {
         source: "redis".into(),
         namespace: "".into(),
@@ -1209,7 +1209,7 @@ fn the_age_from_which_work_waits_is_that_of_its_fleet() {
 /// A mixed worker, both of its ways cut by death: `down` and it stays so through an outage of one of them.
 #[test]
 fn a_mixed_worker_that_is_killed_is_down_and_stays_so_while_one_of_its_sources_is_away() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(1000.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => {
@@ -1232,7 +1232,7 @@ fn a_mixed_worker_that_is_killed_is_down_and_stays_so_while_one_of_its_sources_i
 fn burying_a_thousand_and_showing_many_fleets_grows_no_faster_than_their_number() {
     let mut took = Vec::new();
     for count in [500_u32, 2000] {
-        let mut bench = Bench::new(rulebook(Rules::default(), 30));
+        let mut bench = Bench::new(rulebook(Rules::default(), 5));
         let all = |t: f64| {
             (0..count)
                 .map(|n| beat(&format!("w{n:05}"), &format!("f{}", n / 5), last(10.0, t), Some(10.0)))
@@ -1258,7 +1258,7 @@ fn burying_a_thousand_and_showing_many_fleets_grows_no_faster_than_their_number(
 /// A frozen page: every list lacks somebody else for one look. Nobody is convicted, and the dead are still found.
 #[test]
 fn a_list_that_lacks_another_worker_each_minute_still_shows_a_death() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.run(900.0, |source, scope, t| match (source, scope) {
         ("temporal", Scope::Listing) => {
             let hidden = (t % 60.0 < 2.0).then_some((t / 60.0) as usize % 4);
@@ -1283,7 +1283,7 @@ fn a_list_that_lacks_another_worker_each_minute_still_shows_a_death() {
 #[test]
 fn a_queue_that_serves_another_build_or_is_limited_makes_nobody_stuck() {
     for (builds, limited) in [(vec![Arc::from("v2")], false), (vec![], true)] {
-        let mut bench = Bench::new(rulebook(Rules::default(), 30));
+        let mut bench = Bench::new(rulebook(Rules::default(), 5));
         bench.run(1200.0, |source, scope, t| match (source, scope) {
             ("temporal", Scope::Listing) => {
                 let mut o = beat("uuid", "default/orders", last(5.0, t), Some(5.0));
@@ -1334,7 +1334,7 @@ fn short_stalls_of_ours_every_minute_hide_no_death() {
 // WRONG 30
 #[test]
 fn goodbye_in_one_source_does_not_remove_who_answers_in_another() {
-    let mut bench = Bench::new(rulebook(Rules::default(), 30));
+    let mut bench = Bench::new(rulebook(Rules::default(), 5));
     bench.ledger.discovered("web", &[WorkerKey::new("web", "w")], at(0.0), wall(0.0));
     bench.run(1200.0, |source, scope, t| match (source, scope) {
         ("web", Scope::Worker(_)) => worker_look(answered("w")),
