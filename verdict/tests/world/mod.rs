@@ -3,6 +3,8 @@
 //! in `tests/real`.
 #![allow(dead_code, unreachable_pub, clippy::panic, reason = "shared by test binaries, each of which uses its part")]
 
+mod process;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,107 +19,13 @@ use verdict::snapshot::{Snapshot, WorkerView};
 use verdict::time::{Moment, WallTime};
 use verdict::words::{Failure, SourceKind, State, TaskType};
 
+pub use self::process::Process;
+
 /// The wall clock at the start of the world.
 const EPOCH: i64 = 1_800_000_000;
 
 pub fn seconds(s: f64) -> Duration {
     Duration::from_secs_f64(s)
-}
-
-/// One incarnation of a Temporal worker.
-#[derive(Clone, Debug)]
-pub struct Process {
-    pub host: String,
-    pub pid: u32,
-    pub queue: String,
-    pub start: f64,
-    pub beats_each: f64,
-    /// From here on it does nothing (killed, or stopped by a signal).
-    pub still: Option<f64>,
-    /// It woke again (SIGCONT).
-    pub woke: Option<f64>,
-    /// It said goodbye.
-    pub goodbye: Option<f64>,
-    /// Its record is known to the registry from here on (after the registry was lost).
-    pub used: u64,
-    pub slots: u64,
-    /// Its workflow loop is blocked between these.
-    pub blocked: Option<(f64, f64)>,
-    /// Share of a beat interval by which beats jitter.
-    pub jitter: f64,
-    /// Its SDK sends no heartbeats.
-    pub no_heartbeats: bool,
-    pub busy_until: f64,
-}
-
-impl Process {
-    pub fn new(host: &str, pid: u32, start: f64) -> Self {
-        Self {
-            host: host.into(),
-            pid,
-            queue: "orders".into(),
-            start,
-            beats_each: 1.0,
-            still: None,
-            woke: None,
-            goodbye: None,
-            used: 0,
-            slots: 100,
-            blocked: None,
-            jitter: 0.1,
-            no_heartbeats: false,
-            busy_until: 0.0,
-        }
-    }
-
-    /// Busy: a poll each half second. Idle: each ends after a minute.
-    fn polled(&self, at: f64) -> f64 {
-        if at < self.busy_until {
-            (at * 2.0).floor() / 2.0
-        } else {
-            self.busy_until + ((at - self.busy_until) / 60.0).floor() * 60.0
-        }
-    }
-
-    pub fn identity(&self) -> String {
-        format!("{}@{}", self.pid, self.host)
-    }
-
-    fn key(&self) -> String {
-        format!("{}-{}", self.identity(), self.start)
-    }
-
-    /// The last time up to `t` at which it was awake.
-    fn awake(&self, t: f64) -> f64 {
-        let end = self.goodbye.unwrap_or(f64::MAX).min(t);
-        match (self.still, self.woke) {
-            (Some(_), Some(woke)) if t >= woke => end,
-            (Some(still), _) => end.min(still),
-            _ => end,
-        }
-    }
-
-    fn asleep_at(&self, t: f64) -> bool {
-        self.still.is_some_and(|s| t > s) && self.woke.is_none_or(|w| t < w)
-    }
-
-    /// The last beat up to `t`: (number, stamp).
-    fn last_beat(&self, t: f64) -> Option<(u64, f64)> {
-        let awake = self.awake(t);
-        if awake < self.start {
-            return None;
-        }
-        let n = ((awake - self.start) / self.beats_each).floor();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small test figures")]
-        let n = n as u64;
-        let hash =
-            (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(self.pid).wrapping_mul(0xff51_afd7_ed55_8ccd)) >> 40;
-        #[expect(clippy::cast_precision_loss, reason = "small test figures")]
-        let (n_f, jitter) = (n as f64, (hash as f64 / f64::from(1 << 24)) * self.jitter * self.beats_each);
-        let stamp = self.start + n_f * self.beats_each + if n == 0 { 0.0 } else { jitter };
-        let stamp = if stamp > awake { stamp - self.beats_each } else { stamp };
-        Some((n, stamp.max(self.start)))
-    }
 }
 
 /// What an HTTP worker answers.
