@@ -29,6 +29,8 @@ pub struct Answer {
     pub said: Option<Said>,
     /// Code and body disagree.
     pub contradiction: bool,
+    /// What the body says by itself.
+    pub body: Option<Said>,
     /// A field or the body could not be read.
     pub unreadable: Option<Failure>,
     /// Names of its parts that are not up.
@@ -194,8 +196,8 @@ fn probe(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding> {
     }
     let parts = if a.failing.is_empty() { String::new() } else { format!(": {}", a.failing.join(", ")) };
     if a.contradiction {
-        let said = a.said.map_or("nothing", Said::word);
-        say(format_args!("code and body of the answer disagree: the worse of them says {said}{parts}"));
+        let (code, body) = if a.body == Some(Said::Down) { ("healthy", "unhealthy") } else { ("unhealthy", "healthy") };
+        say(format_args!("code and body of its answer disagree: the code says {code}, the body says {body}{parts}"));
         return Some(Finding::Critical);
     }
     match (a.said, a.unreadable) {

@@ -254,6 +254,8 @@ pub struct Says {
     pub overall: Option<Said>,
     /// Code and body disagree.
     pub contradiction: bool,
+    /// What the body says by itself, whatever the code.
+    pub body: Option<Said>,
     /// The body could not be read, or a field of it; the code decided.
     pub unreadable: Option<Failure>,
     /// Names of its parts that are not up, at most 32, the worst first.

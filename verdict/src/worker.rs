@@ -424,6 +424,7 @@ impl Worker {
                     of_deadline: took.as_secs_f64() / deadline.as_secs_f64().max(f64::EPSILON),
                     said: says.overall,
                     contradiction: says.contradiction,
+                    body: says.body,
                     unreadable: says.unreadable,
                     failing: says.failing.iter().map(|(name, _)| name.to_string()).collect(),
                 });
@@ -603,7 +604,13 @@ impl Worker {
 
     fn blind(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> bool {
         let Some(of) = around.sources.get(source) else { return true };
-        let warning = self.limits(source, what, channel, around).warning;
+        // What comes with a heartbeat is lost with it: the slow rhythm of polls does not stand in for beats unseen.
+        let beat = self.channels.iter().find(|((s, w), c)| &**s == source && *w == What::Beat && c.believed());
+        let (timed, timing) = match beat {
+            Some((_, beat)) if !matches!(what, What::Access(_) | What::Reach) => (What::Beat, beat),
+            _ => (what, channel),
+        };
+        let warning = self.limits(source, timed, timing, around).warning;
         let health = match (self.sights.get(source), what) {
             (_, What::Access(task_type)) => {
                 // Beside a heartbeat the server's view of its polls is a help; it does not stand in for it while it fails.
@@ -685,19 +692,26 @@ impl Worker {
         !self.channels.is_empty() && self.channels.keys().all(|(_, what)| matches!(what, What::Access(_)))
     }
 
+    /// How long after it was found it may be without a beat.
+    #[must_use]
+    pub fn grace(&self, around: Around<'_>) -> Duration {
+        let beats = self.channels.iter().filter(|((_, what), _)| *what == What::Beat);
+        let critical = beats.map(|((s, what), c)| self.limits(s, *what, c, around).critical).max();
+        self.own_grace(around).max(critical.unwrap_or_default())
+    }
+
     /// The start grace is over.
     #[must_use]
     pub fn past_grace(&self, around: Around<'_>) -> bool {
-        let cadence = self
-            .channels
-            .iter()
-            .filter(|((_, what), _)| *what == What::Beat)
-            .map(|((s, what), c)| {
-                (c.cadence.value(around.rules).unwrap_or_default() * 3).max(self.limits(s, *what, c, around).critical)
-            })
-            .max()
-            .unwrap_or_default();
-        around.now.since(self.found) >= around.rules.start_grace.max(cadence)
+        around.now.since(self.found) >= self.grace(around)
+    }
+
+    /// How long it may say of itself that it does not beat. Whose rhythm is not known is not given time for one: this is
+    /// no silence, it is an answer.
+    fn own_grace(&self, around: Around<'_>) -> Duration {
+        let beats = self.channels.iter().filter(|((_, what), _)| *what == What::Beat);
+        let cadence = beats.filter_map(|(_, c)| c.cadence.value(around.rules)).max();
+        around.rules.start_grace.max(cadence.unwrap_or_default() * 3)
     }
 
     /// The facts that the state table weighs; the checks' part is added by the caller.
@@ -710,7 +724,7 @@ impl Worker {
         Facts {
             blind: self.blindness(around),
             host_gone: None,
-            says_dead: self.says_dead(beat, past_grace, around),
+            says_dead: self.says_dead(beat, around),
             goodbye: self.goodbye(beat, reach, around),
             alive_once: self.alive_once(reach, past_grace),
             in_grace: !past_grace,
@@ -744,7 +758,8 @@ impl Worker {
         Some(if self.sights.values().any(misconfigured) { Reason::Misconfigured } else { Reason::SourceFailed })
     }
 
-    fn says_dead(&self, beat: Pulse, past_grace: bool, around: Around<'_>) -> Option<Reason> {
+    fn says_dead(&self, beat: Pulse, around: Around<'_>) -> Option<Reason> {
+        let past_grace = around.now.since(self.found) >= self.own_grace(around);
         for (source, sight) in &self.sights {
             let own = self.channels.get(&(source.clone(), What::Beat)).filter(|c| c.own_answer);
             let never = own.is_some_and(Channel::never);

@@ -166,7 +166,15 @@ fn the_server_is_away_for_ten_minutes_workers_are_unknown_and_nobody_is_down() {
     world.run(20.0);
     assert_eq!(world.state("a/orders"), Some(State::Down));
     world.temporal.failing = Some(Failure::Refused);
-    world.run(600.0);
+    world.run(20.0);
+    for other in ["b/orders", "c/orders"] {
+        assert_eq!(
+            world.state(other),
+            Some(State::Unknown),
+            "the slow rhythm of its polls does not speak for its beat"
+        );
+    }
+    world.run(580.0);
     assert_eq!(world.state("a/orders"), Some(State::Down), "down stands: {:#?}", world.history("a/orders"));
     for other in ["b/orders", "c/orders"] {
         assert_eq!(world.state(other), Some(State::Unknown));
@@ -289,6 +297,21 @@ fn a_redis_key_that_expires_is_silent_and_one_that_is_deleted_has_left() {
 }
 
 #[test]
+fn a_redis_key_that_was_flushed_between_two_beats_of_its_worker_says_no_goodbye() {
+    let mut world = World::new();
+    let all = ["w1", "w2", "w3", "w4"];
+    world.run_beating(60.0, 4.0, &all, Some(60.0));
+    let before = world.changes.len();
+    for _ in 0..3 {
+        // The others wrote theirs again before anybody looked.
+        world.redis.remove("w1");
+        world.run(3.5);
+        world.run_beating(12.0, 4.0, &all, Some(60.0));
+    }
+    assert_eq!(world.changes.len(), before, "{:#?}", &world.changes[before..]);
+}
+
+#[test]
 fn redis_dies_and_comes_back_empty_and_nobody_is_down() {
     for reset in [true, false] {
         let mut world = World::new();
@@ -385,6 +408,34 @@ fn an_unhealthy_answer_is_degraded_and_a_refused_token_is_ours() {
     assert_eq!(world.ever(State::Down), Vec::<String>::new());
     let source = world.snapshot().sources.into_iter().find(|s| &*s.source == "web").unwrap();
     assert_eq!(source.failure, Some(Failure::Unauthenticated));
+}
+
+#[test]
+fn what_an_answer_says_of_its_loop_is_heard_after_the_start_grace_of_its_fleet_however_short() {
+    let rules = Rules { start_grace: world::seconds(5.0), ..Rules::default() };
+    let mut world = World::looking(rules, 0.25, 1.0, 2);
+    world.web.insert("w0".into(), Web::NeverBeat);
+    world.discover();
+    world.run(4.0);
+    assert_eq!(world.state("w0"), Some(State::Starting));
+    world.run(8.0);
+    assert_eq!(world.worker("w0").map(|w| (w.state, w.reason)), Some((State::Down, Reason::NeverBeat)));
+}
+
+#[test]
+fn cut_off_from_workers_that_are_looked_at_often_we_are_blind_after_a_minute() {
+    let mut world = World::looking(Rules::default(), 0.25, 1.0, 2);
+    for n in 0..6 {
+        world.web.insert(format!("w{n}"), Web::Ok);
+    }
+    world.discover();
+    world.run(30.0);
+    world.web.values_mut().for_each(|web| *web = Web::Timeout);
+    world.run(55.0);
+    assert!(world.workers().iter().all(|w| w.state == State::Healthy), "the gate holds for a minute");
+    world.run(25.0);
+    assert!(world.workers().iter().all(|w| w.state == State::Unknown), "{:#?}", world.changes);
+    assert_eq!(world.ever(State::Down), Vec::<String>::new());
 }
 
 #[test]

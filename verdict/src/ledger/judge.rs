@@ -268,7 +268,11 @@ impl Ledger {
         let own = |what: What| worker.channels.get(&(name.clone(), what));
         let (beat, reach) = (own(What::Beat), own(What::Reach));
         let leading = reach.or(beat)?;
-        let limits = worker.limits(name, if reach.is_some() { What::Reach } else { What::Beat }, leading, around);
+        let mut limits = worker.limits(name, if reach.is_some() { What::Reach } else { What::Beat }, leading, around);
+        if reach.is_some() {
+            // An endpoint is silent after so many misses, which quick looks make sooner than a limit in seconds.
+            limits.critical = limits.critical.min(worker.interval(name, around) * around.rules.reach_misses);
+        }
         let fallen = match (reach, beat) {
             (Some(reach), _) => reach.misses > 0,
             (None, Some(_)) => sight.missing.is_some() || leading.silent >= limits.warning,

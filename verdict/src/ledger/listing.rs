@@ -247,19 +247,27 @@ impl Ledger {
                 continue;
             }
             if first && early {
-                // Deleted before its time: a goodbye, or somebody's flush that its next beat undoes. Another look tells,
-                // and where many went at once, one after the time to come back.
+                // Deleted before its time: a goodbye, or somebody's flush that its next beat undoes. A look after that beat
+                // was due tells, and where many went at once, one after the time to come back.
                 if let Some(sight) = worker.sights.get_mut(source) {
                     sight.deleted = true;
                 }
                 self.urgent.insert(key);
-            } else if deleted && !settling {
+            } else if deleted && !settling && self.is_late(&key, source, seen) {
                 self.unlist_record(&key, source, &id, seen);
             }
         }
         if mass && !lost_memory {
             self.settle_source(source, seen.now);
         }
+    }
+
+    /// It would have beaten again by now.
+    fn is_late(&self, key: &WorkerKey, source: &Arc<str>, seen: Seen) -> bool {
+        let Some(worker) = self.workers.get(key) else { return false };
+        let around = self.around(&key.fleet, seen.now);
+        let beat = worker.channels.get(&(source.clone(), What::Beat));
+        beat.is_none_or(|c| c.silent >= worker.limits(source, What::Beat, c, around).warning)
     }
 
     /// Its key was deleted before its time: it has left.

@@ -270,7 +270,7 @@ fn would_change(worker: &Worker, judgement: &Judgement, around: Around<'_>) -> V
         }
         State::Starting => lines.push(format!(
             "a first beat, work or good answer makes it healthy; without one it is down {} after it was found",
-            checks::seconds(around.rules.start_grace)
+            checks::seconds(worker.grace(around))
         )),
         State::Unknown => lines.push(String::from("a successful look at one of its sources")),
         State::Draining => lines.push(String::from("it leaves in silence when its beat stops")),

@@ -207,6 +207,7 @@ fn settle(class: Class, own: bool, claim: Claim, add: impl FnOnce(&mut HealthAns
     answer.says.goodbye = claim.goodbye;
     answer.says.starting = claim.starting;
     answer.says.contradiction = contradiction;
+    answer.says.body = body;
     answer.says.failing = failing;
     if claim.unrecognised || claim.invalid {
         answer.says.unreadable = Some(Failure::FieldInvalid);
