@@ -74,12 +74,18 @@ impl Ledger {
                 .filter(|(_, w)| w.sights.get(source).is_some_and(|s| s.listed))
                 .map(|(k, _)| k.clone())
                 .collect(),
-            Scope::Queue(queue) => self
-                .workers
-                .iter()
-                .filter(|(_, w)| w.sights.contains_key(source) && w.task_queues.contains(&queue.task_queue))
-                .map(|(k, _)| k.clone())
-                .collect(),
+            Scope::Queue(queue) => {
+                // An empty queue is news only for who is known by its polls, or is not well.
+                let calm = self.queues.get(queue).is_none_or(|q| q.heads.is_empty());
+                let concerns = |w: &Worker| !calm || w.only_polls() || w.standing.state != State::Healthy;
+                self.workers
+                    .iter()
+                    .filter(|(_, w)| {
+                        w.sights.contains_key(source) && w.task_queues.contains(&queue.task_queue) && concerns(w)
+                    })
+                    .map(|(k, _)| k.clone())
+                    .collect()
+            }
         };
         for key in keys {
             // A queue's figures say that work waits; they are no second look at a beat or an endpoint.
