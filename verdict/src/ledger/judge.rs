@@ -6,6 +6,7 @@ use super::{Change, Ledger};
 use crate::channel::What;
 use crate::checks::{self, Readings};
 use crate::evidence::{Scope, WorkerKey};
+use crate::progress;
 use crate::snapshot::Finding;
 use crate::source::{Member, Ruling};
 use crate::state::{self, Facts, Pulse, Verdict};
@@ -34,8 +35,9 @@ impl Ledger {
     /// Judges a worker by what is known of it.
     pub(super) fn weigh(&self, worker: &Worker, now: Moment) -> Judgement {
         let around = self.around(&worker.key.fleet, now);
-        let mut facts = worker.facts(around);
-        let readings = worker.readings(around);
+        let progress = progress::weigh(worker, around);
+        let mut facts = worker.facts(&progress, around);
+        let readings = worker.readings(&progress, around);
         let findings = checks::findings(&readings, around.rules);
         // A check that turns unknown does not improve the status: what it found last still counts.
         let mut worst = None;
