@@ -224,8 +224,15 @@ fn task_performance(r: &Readings, rules: &Rules, say: Say<'_>) -> Option<Finding
     #[expect(clippy::cast_precision_loss, reason = "counts of five minutes")]
     let ratio = t.failed as f64 / t.finished as f64;
     let slow = t.mean.filter(|mean| rules.expected_task_duration.is_some_and(|expected| *mean > expected * 2));
-    let words = slow.map(|m| format!(", mean duration {}", seconds(m))).unwrap_or_default();
-    say(format_args!("{:.1} % of {} tasks failed in five minutes{words}", ratio * 100.0, t.finished));
+    match slow {
+        Some(mean) => say(format_args!(
+            "{:.1} % of {} tasks failed in five minutes, mean duration {}",
+            ratio * 100.0,
+            t.finished,
+            seconds(mean)
+        )),
+        None => say(format_args!("{:.1} % of {} tasks failed in five minutes", ratio * 100.0, t.finished)),
+    }
     Some(grade(ratio, rules.error_ratio).max(if slow.is_some() { Finding::Warning } else { Finding::Pass }))
 }
 
@@ -256,16 +263,26 @@ fn model_loading(r: &Readings, _: &Rules, say: Say<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// A duration for people: `4 s`, `2.5 s`, `12 min`.
+/// A duration for people: `4 s`, `2.5 s`, `12 min`. Written only when it is read.
 #[must_use]
-pub fn seconds(duration: Duration) -> String {
-    let s = duration.as_secs_f64();
-    if s >= 600.0 {
-        format!("{:.0} min", s / 60.0)
-    } else if s.fract() < 0.05 || s >= 20.0 {
-        format!("{s:.0} s")
-    } else {
-        format!("{s:.1} s")
+pub const fn seconds(duration: Duration) -> Seconds {
+    Seconds(duration)
+}
+
+/// See [`seconds`].
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.0.as_secs_f64();
+        if s >= 600.0 {
+            write!(f, "{:.0} min", s / 60.0)
+        } else if s.fract() < 0.05 || s >= 20.0 {
+            write!(f, "{s:.0} s")
+        } else {
+            write!(f, "{s:.1} s")
+        }
     }
 }
 

@@ -47,16 +47,20 @@ pub fn weigh(worker: &Worker, around: Around<'_>) -> Progress {
 }
 
 fn queues<'a>(worker: &'a Worker, task_type: TaskType, around: Around<'a>) -> impl Iterator<Item = &'a Queue> {
-    let served = move |key: &QueueKey| {
-        key.task_type == task_type
-            && worker.sights.contains_key(&key.source)
-            && worker.task_queues.contains(&key.task_queue)
-    };
-    around
-        .queues
-        .iter()
-        .filter(move |(key, _)| served(key) || (key.task_type == task_type && around.rules.queues.contains(key)))
-        .map(|(_, queue)| queue)
+    let sources = worker.sights.keys().filter_map(move |name| around.sources.get(name));
+    let served = sources.flat_map(move |source| {
+        worker.task_queues.iter().filter_map(move |task_queue| {
+            around.queues.get(&QueueKey {
+                source: source.rules.name.clone(),
+                namespace: source.rules.namespace.clone(),
+                task_queue: task_queue.clone(),
+                task_type,
+            })
+        })
+    });
+    let named = around.rules.queues.iter().filter(move |key| key.task_type == task_type);
+    served
+        .chain(named.filter_map(move |key| around.queues.get(key)))
         // A queue that cannot be looked at is not known, whatever it last showed.
         .filter(move |queue| queue.health.success.is_some() && !queue.health.blind(around.now, POLL, QUEUE_INTERVAL))
 }

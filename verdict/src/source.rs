@@ -49,6 +49,12 @@ impl Health {
         }
     }
 
+    /// The last look succeeded, and the next is not overdue: whatever the limits are, something can be said.
+    #[must_use]
+    pub fn fresh(&self, now: Moment, interval: Duration) -> bool {
+        self.failing.is_none() && self.success.is_some_and(|(at, _)| now.since(at) <= interval * 2)
+    }
+
     /// Nothing can be said any more: looks fail for longer than `limit`, or none comes. Never on one failed look.
     #[must_use]
     pub fn blind(&self, now: Moment, limit: Duration, interval: Duration) -> bool {

@@ -8,7 +8,7 @@ use crate::cadence::Limits;
 use crate::channel::{Channel, What};
 use crate::checks::{Answer, Readings, Silence};
 use crate::evidence::{Beat, Info, Mark, Numbers, Observation, QueueKey, Reach, Said, Says, TypeReport, WorkerKey};
-use crate::progress;
+use crate::progress::Progress;
 use crate::queue::Queue;
 use crate::rules::Rules;
 use crate::snapshot::Finding;
@@ -327,15 +327,12 @@ impl Worker {
     ) {
         // The server stamps the END of each long poll too, up to 60 s after its worker died: only what it stamps later is
         // the worker's own doing.
-        let beat = self
-            .channels
-            .iter()
-            .filter(|((_, what), _)| *what == What::Beat)
-            .filter_map(|(_, c)| c.moved.map(|(at, _)| at))
-            .max();
-        let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent)
-            && beat.is_none_or(|at| look.now.since(at) > POLL + QUEUE_INTERVAL);
-        self.work_seen(source, What::Access(task_type), access.map(Mark::stamp), late, look, Some(POLL));
+        let mark = access.map(Mark::stamp);
+        let beat = self.channels.iter().filter(|((_, what), _)| *what == What::Beat);
+        let beat = beat.filter_map(|(_, c)| c.moved.map(|(at, _)| at)).max();
+        let late = beat.is_none_or(|at| look.now.since(at) > POLL + QUEUE_INTERVAL)
+            && matches!(self.beat(around), Pulse::Late | Pulse::Silent);
+        self.work_seen(source, What::Access(task_type), mark, late, look, Some(POLL));
     }
 
     /// A source shows it no more: what only that source said goes with it.
@@ -604,27 +601,38 @@ impl Worker {
 
     fn blind(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> bool {
         let Some(of) = around.sources.get(source) else { return true };
-        // What comes with a heartbeat is lost with it: the slow rhythm of polls does not stand in for beats unseen.
-        let beat = self.channels.iter().find(|((s, w), c)| &**s == source && *w == What::Beat && c.believed());
-        let (timed, timing) = match beat {
-            Some((_, beat)) if !matches!(what, What::Access(_) | What::Reach) => (What::Beat, beat),
-            _ => (what, channel),
+        let warning = || {
+            // What comes with a heartbeat is lost with it: the slow rhythm of polls does not stand in for beats unseen.
+            let beat = self.channels.iter().find(|((s, w), c)| &**s == source && *w == What::Beat && c.believed());
+            match beat {
+                Some((_, beat)) if !matches!(what, What::Access(_) | What::Reach) => {
+                    self.limits(source, What::Beat, beat, around).warning
+                }
+                _ => self.limits(source, what, channel, around).warning,
+            }
         };
-        let warning = self.limits(source, timed, timing, around).warning;
         let health = match (self.sights.get(source), what) {
             (_, What::Access(task_type)) => {
                 // Beside a heartbeat the server's view of its polls is a help; it does not stand in for it while it fails.
                 let beats = self.channels.keys().any(|(_, what)| *what == What::Beat);
                 let unseen = |q: &Queue| {
-                    q.health.blind(around.now, warning, QUEUE_INTERVAL) || (beats && q.health.failing.is_some())
+                    (beats && q.health.failing.is_some())
+                        || (!q.health.fresh(around.now, QUEUE_INTERVAL)
+                            && q.health.blind(around.now, warning(), QUEUE_INTERVAL))
                 };
-                let mut queues = around.queues.iter().filter(|(k, _)| &*k.source == source && k.task_type == task_type);
-                return !queues.any(|(k, q)| self.task_queues.contains(&k.task_queue) && !unseen(q));
+                let key = |task_queue: &Arc<str>| QueueKey {
+                    source: of.rules.name.clone(),
+                    namespace: of.rules.namespace.clone(),
+                    task_queue: task_queue.clone(),
+                    task_type,
+                };
+                return self.task_queues.iter().filter_map(|q| around.queues.get(&key(q))).all(unseen);
             }
             (Some(sight), _) if !sight.listed => &sight.health,
             _ => &of.health,
         };
-        health.blind(around.now, warning, self.interval(source, around))
+        let interval = self.interval(source, around);
+        !health.fresh(around.now, interval) && health.blind(around.now, warning(), interval)
     }
 
     fn pulse(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> Pulse {
@@ -638,6 +646,10 @@ impl Worker {
                 n if n >= around.rules.reach_misses => Pulse::Silent,
                 _ => Pulse::Late,
             };
+        }
+        // No limit is shorter than two looks: most of the time there is nothing to work out.
+        if channel.silent < self.interval(source, around) * 2 && !matches!(what, What::Access(_)) {
+            return Pulse::Fresh;
         }
         let limits = self.limits(source, what, channel, around);
         if channel.silent >= limits.critical {
@@ -716,11 +728,10 @@ impl Worker {
 
     /// The facts that the state table weighs; the checks' part is added by the caller.
     #[must_use]
-    pub fn facts(&self, around: Around<'_>) -> Facts {
+    pub fn facts(&self, progress: &Progress, around: Around<'_>) -> Facts {
         let beat = self.beat(around);
         let reach = self.endpoint(around);
         let past_grace = self.past_grace(around);
-        let progress = progress::weigh(self, around);
         Facts {
             blind: self.blindness(around),
             host_gone: None,
@@ -835,7 +846,7 @@ impl Worker {
 
     /// What the checks read.
     #[must_use]
-    pub fn readings(&self, around: Around<'_>) -> Readings {
+    pub fn readings(&self, progress: &Progress, around: Around<'_>) -> Readings {
         let beat = self
             .channels
             .iter()
@@ -844,7 +855,6 @@ impl Worker {
             })
             .map(|((s, what), c)| Silence { silent: c.silent, limits: self.limits(s, *what, c, around) })
             .min_by(|a, b| a.silent.cmp(&b.silent));
-        let progress = progress::weigh(self, around);
         let reach_blind = self.endpoint(around) == Pulse::Blind;
         let n = &self.numbers;
         #[expect(clippy::cast_precision_loss, reason = "a ratio of byte counts")]

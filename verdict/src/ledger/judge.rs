@@ -6,6 +6,7 @@ use super::{Change, Ledger};
 use crate::channel::What;
 use crate::checks::{self, Readings};
 use crate::evidence::{Scope, WorkerKey};
+use crate::progress;
 use crate::snapshot::Finding;
 use crate::source::{Member, Ruling};
 use crate::state::{self, Facts, Pulse, Verdict};
@@ -34,8 +35,9 @@ impl Ledger {
     /// Judges a worker by what is known of it.
     pub(super) fn weigh(&self, worker: &Worker, now: Moment) -> Judgement {
         let around = self.around(&worker.key.fleet, now);
-        let mut facts = worker.facts(around);
-        let readings = worker.readings(around);
+        let progress = progress::weigh(worker, around);
+        let mut facts = worker.facts(&progress, around);
+        let readings = worker.readings(&progress, around);
         let findings = checks::findings(&readings, around.rules);
         // A check that turns unknown does not improve the status: what it found last still counts.
         let mut worst = None;
@@ -74,12 +76,18 @@ impl Ledger {
                 .filter(|(_, w)| w.sights.get(source).is_some_and(|s| s.listed))
                 .map(|(k, _)| k.clone())
                 .collect(),
-            Scope::Queue(queue) => self
-                .workers
-                .iter()
-                .filter(|(_, w)| w.sights.contains_key(source) && w.task_queues.contains(&queue.task_queue))
-                .map(|(k, _)| k.clone())
-                .collect(),
+            Scope::Queue(queue) => {
+                // An empty queue is news only for who is known by its polls, or is not well.
+                let calm = self.queues.get(queue).is_none_or(|q| q.heads.is_empty());
+                let concerns = |w: &Worker| !calm || w.only_polls() || w.standing.state != State::Healthy;
+                self.workers
+                    .iter()
+                    .filter(|(_, w)| {
+                        w.sights.contains_key(source) && w.task_queues.contains(&queue.task_queue) && concerns(w)
+                    })
+                    .map(|(k, _)| k.clone())
+                    .collect()
+            }
         };
         for key in keys {
             // A queue's figures say that work waits; they are no second look at a beat or an endpoint.
