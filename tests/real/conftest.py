@@ -13,12 +13,16 @@ from harness.temporal import TemporalServer
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes minutes, because what it shows takes minutes. Runs like all others, first.")
+    config.addinivalue_line("markers", "slow(minutes): takes so many minutes, because what it shows takes them. Runs like all others, first.")
 
 
 def pytest_collection_modifyitems(items):
     # The longest first: the others fill the time beside them.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    def minutes(item):
+        slow = item.get_closest_marker("slow")
+        return slow.args[0] if slow else 0
+
+    items.sort(key=minutes, reverse=True)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """How long until a death is known: kills, one at a time, of real workers of each kind. `make measure` runs it.
 
-Prints p50 and max per kind, and how many verdicts were wrong. Not a test: a figure to compare versions by.
+Prints p50 and max per kind, how many verdicts were wrong, and the series that a worker of each kind has. Not a test: a figure to compare versions by.
 """
 
 import argparse
@@ -15,10 +15,13 @@ from harness.processes import Processes
 from harness.redis_part import Redis
 from harness.temporal import TemporalServer
 
+KINDS = ("temporal", "redis", "http")
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=24, help="in all; the kinds take turns")
+    parser.add_argument("--kills", type=int, default=20, help="of each kind; the kinds take turns")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--within", type=float, default=30.0, help="seconds after which a death counts as missed")
     return parser.parse_args()
 
@@ -28,13 +31,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         processes = Processes(Path(folder))
         try:
-            took, wrong = measure(processes, options)
+            took, wrong, series = measure(processes, options)
         finally:
             processes.end()
     print(f"{'kind':10} {'kills':>5} {'p50 s':>7} {'max s':>7}")
     for kind, seconds in {**took, "all": [s for row in took.values() for s in row]}.items():
         print(f"{kind:10} {len(seconds):5} {statistics.median(seconds):7.1f} {max(seconds):7.1f}")
     print(f"workers that were called down and lived: {wrong}")
+    for kind, count in series.items():
+        print(f"series of one {kind} worker: {count}")
 
 
 def measure(processes, options):
@@ -51,9 +56,9 @@ def measure(processes, options):
     watched = Exporter(processes, config(temporal_source(server), redis(store), http(*web)))
     watched.wait_all("healthy", 10, 60)
 
-    took, killed = {kind: [] for kind in starts}, set()
-    for number in range(options.kills):
-        kind = list(starts)[number % len(starts)]
+    took, killed = {kind: [] for kind in options.kinds}, set()
+    for number in range(options.kills * len(options.kinds)):
+        kind = options.kinds[number % len(options.kinds)]
         if kind == "http":
             victim, name = web[0], "http-0"
             if not victim.process.alive:
@@ -67,7 +72,10 @@ def measure(processes, options):
         took[kind].append(watched.wait_state(name, "down", options.within))
         print(f"{name}: {took[kind][-1]:.1f} s", flush=True)
     wrong = {change.worker for change in watched.changes if change.after == "down"} - killed
-    return took, len(wrong)
+    text = watched.metrics().splitlines()
+    steady = {"temporal": "temporal-steady-1", "redis": "redis-steady-1", "http": "http-1"}
+    series = {kind: sum(f'worker="{steady[kind]}"' in line for line in text) for kind in options.kinds}
+    return took, len(wrong), series
 
 
 if __name__ == "__main__":

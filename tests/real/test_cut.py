@@ -5,7 +5,7 @@ from harness.config import config, http
 from harness.wait import wait_for
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 def test_a_cut_between_us_and_all_workers_is_one_verdict_about_us(network, http_worker, exporter, prometheus):
     workers = [
         http_worker(f"far-{n}", host=network.inside, port=9000 + n, prefix=network.prefix) for n in range(6)

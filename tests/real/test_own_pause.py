@@ -5,7 +5,7 @@ from harness.config import config, http, redis, temporal as temporal_source
 from harness.wait import hold
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_after_two_minutes_of_our_own_suspension_nobody_is_judged_on_it(temporal, redis_part, http_worker, exporter):
     beats = {name: temporal.worker(identity=name) for name in ("temporal-1", "temporal-2")}
     keys = {name: redis_part.writer(name) for name in ("redis-1", "redis-2")}

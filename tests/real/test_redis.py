@@ -55,7 +55,7 @@ def test_a_key_deleted_before_its_time_is_a_goodbye(redis_part, exporter):
     assert set(watched.states()) == {"anna", "chloe"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 def test_a_redis_that_is_away_and_comes_back_empty_brings_nobody_down_and_nobody_back(redis_part, exporter):
     writers = three(redis_part, ttl=60.0)
     watched = exporter(config(source(redis_part), fleets=[KNOWN]))

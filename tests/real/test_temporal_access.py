@@ -26,7 +26,7 @@ def test_a_namespace_that_is_not_there_is_one_failed_source_and_the_others_are_u
     assert watched.worker("boris", "second/orders")["state"] == "healthy"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(4)
 @pytest.mark.parametrize(
     ("heartbeat", "settings"),
     [("off", []), (1, ["frontend.WorkerHeartbeatsEnabled=false"])],

@@ -118,7 +118,28 @@ def test_a_rolling_deploy_and_a_scale_in_bring_nobody_down(temporal, exporter):
     assert watched.sample("worker_fleet_workers", fleet="default/orders", state="down") == 0
 
 
-@pytest.mark.slow
+def test_a_scale_in_and_a_scale_out_again_bring_nobody_down_and_the_figures_of_the_fleet_stay_true(temporal, exporter):
+    names = [f"spot-{n}" for n in range(5)]
+    workers = {name: temporal.worker(identity=name) for name in names}
+    watched = exporter(config(source(temporal)))
+    watched.wait_all("healthy", 5, 40)
+
+    # Most of them leave at once, with a goodbye. That is no loss of the source's memory and no outage.
+    for name in names[2:]:
+        workers[name].terminate()
+    for name in names[2:]:
+        workers[name].wait_gone(30)
+    watched.wait_states(dict.fromkeys(names[:2], "healthy"), 90)
+    assert watched.sample("worker_fleet_workers", fleet="default/orders", state="healthy") == 2
+
+    for name in names[2:]:
+        workers[name].start()
+    watched.wait_states(dict.fromkeys(names, "healthy"), 60)
+    assert watched.sample("worker_fleet_workers", fleet="default/orders", state="healthy") == 5
+    watched.assert_never("down", "stuck", "degraded")
+
+
+@pytest.mark.slow(4)
 def test_stock_heartbeats_of_sixty_seconds_raise_no_warning_also_when_the_exporter_restarts(temporal, exporter):
     temporal.worker(identity="stock", heartbeat="stock")
     watched = exporter(config(source(temporal)))

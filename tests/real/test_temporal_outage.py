@@ -14,7 +14,7 @@ def two_and_a_dead_one(temporal, exporter, heartbeat):
     return watched
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("heartbeat", [1, 10], ids=["for_seconds", "for_ten_seconds"])
 def test_a_restarted_server_whose_registry_is_empty_brings_nobody_down_and_nobody_back(temporal, exporter, heartbeat):
     watched = two_and_a_dead_one(temporal, exporter, heartbeat)
@@ -29,7 +29,7 @@ def test_a_restarted_server_whose_registry_is_empty_brings_nobody_down_and_nobod
     assert {change.worker for change in watched.changes[before:]} == set(), watched.story()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_a_server_that_is_away_for_longer_than_every_limit_makes_workers_unknown_and_never_down(temporal, exporter):
     watched = two_and_a_dead_one(temporal, exporter, 1)
 

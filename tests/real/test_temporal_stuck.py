@@ -8,7 +8,7 @@ from harness.wait import hold, wait_for
 LONGER_THAN_EVERY_LIMIT = 150
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 def test_a_worker_whose_event_loop_an_activity_blocks_is_stuck_within_three_minutes_and_healthy_afterwards(temporal, exporter):
     temporal.worker(identity="zombie")
     watched = exporter(config(source(temporal)))
@@ -28,7 +28,7 @@ def test_a_worker_whose_event_loop_an_activity_blocks_is_stuck_within_three_minu
     temporal.completed(waiting, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_a_worker_with_all_activity_slots_busy_for_longer_than_every_limit_is_never_stuck_or_down(temporal, exporter):
     temporal.worker(identity="busy", activities=2)
     watched = exporter(config(source(temporal)))
@@ -45,7 +45,7 @@ def test_a_worker_with_all_activity_slots_busy_for_longer_than_every_limit_is_ne
     watched.assert_never("stuck", "down", "degraded")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_a_worker_on_an_idle_queue_is_healthy_for_longer_than_every_limit(temporal, exporter):
     temporal.worker(identity="idle")
     watched = exporter(config(source(temporal)))
