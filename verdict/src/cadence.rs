@@ -45,7 +45,8 @@ impl Cadence {
     /// for looks that skip beats, teaches the declared value. An `aliased` gap, in which no look saw it at rest, is only
     /// an upper bound: when it is below what was learnt, what was learnt is outdated.
     pub fn learn(&mut self, gap: Duration, interval: Duration, aliased: bool) {
-        let fits = |declared: &Duration| gap >= declared.mul_f64(0.75) && gap <= *declared + interval;
+        // Looks that came too seldom to see it at rest skipped beats: such a gap says nothing against what is declared.
+        let fits = |declared: &Duration| gap >= declared.mul_f64(0.75) && (aliased || gap <= *declared + interval);
         let gap = self.declared.filter(fits).unwrap_or(gap);
         if aliased && self.known().is_some_and(|known| gap < known) {
             self.gaps.clear();
@@ -124,6 +125,16 @@ mod tests {
     fn limits(cadence: &Cadence, interval: Duration) -> (u64, u64) {
         let l = cadence.limits(&Rules::default(), interval);
         (l.warning.as_secs(), l.critical.as_secs())
+    }
+
+    #[test]
+    fn a_gap_in_which_beats_were_skipped_unseen_teaches_what_is_declared() {
+        let mut cadence = Cadence::default();
+        cadence.declare(Some(S));
+        cadence.learn(7 * S, 2 * S, true);
+        assert_eq!(cadence.value(&Rules::default()), Some(S));
+        cadence.learn(7 * S, 2 * S, false);
+        assert_eq!(cadence.value(&Rules::default()), Some(7 * S), "a gap that was watched is believed");
     }
 
     #[test]
