@@ -7,6 +7,8 @@ use crate::rules::{Rules, SourceRules};
 
 /// Gaps that are remembered: enough for a median that one pause cannot move.
 const GAPS: usize = 32;
+/// So many shorter gaps in a row outdate what was learnt before them.
+const OUTDATED: usize = 3;
 /// No limit is ever shorter than these, however fast the beat: schedulers and networks stall for seconds.
 const SHORTEST: Limits = Limits { warning: Duration::from_millis(2500), critical: Duration::from_secs(5) };
 /// Where no cadence is declared or learned.
@@ -31,6 +33,8 @@ pub struct Cadence {
     /// Median and largest of the gaps: asked a thousand times for each time that a gap is learnt.
     median: Option<Duration>,
     largest: Duration,
+    /// Aliased gaps in a row that were shorter than what was learnt.
+    shorter: usize,
 }
 
 impl Cadence {
@@ -43,13 +47,17 @@ impl Cadence {
 
     /// A gap between two moves was seen, while looks came each `interval`. A gap that fits what is declared, allowing
     /// for looks that skip beats, teaches the declared value. An `aliased` gap, in which no look saw it at rest, is only
-    /// an upper bound: when it is below what was learnt, what was learnt is outdated.
+    /// an upper bound: when a few of them are below what was learnt, what was learnt is outdated.
     pub fn learn(&mut self, gap: Duration, interval: Duration, aliased: bool) {
         // Looks that came too seldom to see it at rest skipped beats: such a gap says nothing against what is declared.
         let fits = |declared: &Duration| gap >= declared.mul_f64(0.75) && (aliased || gap <= *declared + interval);
         let gap = self.declared.filter(fits).unwrap_or(gap);
-        if aliased && self.known().is_some_and(|known| gap < known) {
-            self.gaps.clear();
+        // One short gap is the beat that follows a pause; a few in a row are another rhythm.
+        let shorter = aliased && self.known().is_some_and(|known| gap < known);
+        self.shorter = if shorter { self.shorter + 1 } else { 0 };
+        if self.shorter >= OUTDATED {
+            self.shorter = 0;
+            self.gaps.drain(..self.gaps.len().saturating_sub(OUTDATED - 1));
         }
         if self.gaps.len() == GAPS {
             self.gaps.pop_front();
@@ -183,10 +191,17 @@ mod tests {
     }
 
     #[test]
-    fn an_aliased_gap_below_what_was_learnt_outdates_it_and_one_above_does_not() {
+    fn three_aliased_gaps_in_a_row_below_what_was_learnt_outdate_it_and_one_does_not() {
         let mut cadence = learnt(&[30; 9]);
-        cadence.learn(5 * S, 5 * S, true);
-        assert_eq!(cadence.value(&Rules::default()), Some(5 * S));
+        for expected in [30, 30, 5] {
+            cadence.learn(5 * S, 5 * S, true);
+            assert_eq!(cadence.value(&Rules::default()), Some(expected * S));
+        }
+        let mut cadence = learnt(&[30; 9]);
+        for gap in [5, 5, 30, 5, 5, 30] {
+            cadence.learn(gap * S, 5 * S, true);
+            assert_eq!(cadence.value(&Rules::default()), Some(30 * S), "one beat after a pause is no rhythm");
+        }
         let mut cadence = learnt(&[2; 9]);
         cadence.learn(5 * S, 5 * S, true);
         assert_eq!(cadence.value(&Rules::default()), Some(2 * S));
