@@ -251,6 +251,7 @@ fn notices(snapshot: &Snapshot, now: WallTime) -> Vec<String> {
 }
 
 fn worker(view: &WorkerView, base: &str, now: WallTime) -> Worker {
+    let said = format!("{}: {}", view.reason, view.reason.meaning());
     Worker {
         state: view.state.word(),
         state_meaning: view.state.meaning(),
@@ -260,7 +261,8 @@ fn worker(view: &WorkerView, base: &str, now: WallTime) -> Worker {
         reason: view.reason.word(),
         reason_meaning: view.reason.meaning(),
         explain: view.reason != Reason::Ok,
-        issues: view.issues.iter().take(ISSUES).cloned().collect(),
+        // The reason and its meaning stand above them already.
+        issues: view.issues.iter().filter(|issue| **issue != said).take(ISSUES).cloned().collect(),
         score: decimal(view.score),
         since: ago(Some(view.since), now),
         since_title: absolute(Some(view.since)),
