@@ -183,9 +183,10 @@ impl Timetable {
         let before = entry.due;
         if entry.interval != interval {
             entry.interval = interval;
-            // A first look stays where it is. A later one counts from the look before it.
+            // A first look stays where it is. A later one counts from the look before it, and is not later than was wished:
+            // whoever wants to look faster now waits for a verdict. It finds its phase again with the look after that.
             if let Some(last) = entry.last_start {
-                entry.due = entry.turn_after(last).max(now);
+                entry.due = entry.turn_after(last).min(last + interval).max(now);
             }
         }
         if at_once {

@@ -127,7 +127,7 @@ impl Channel {
         self.failure = None;
         let moved = mark.is_some() && mark != self.mark;
         if !moved {
-            self.silent += since.min(interval);
+            self.silent += watched(since, interval);
             self.resolved = true;
             return false;
         }
@@ -164,7 +164,7 @@ impl Channel {
 
     /// It did not answer.
     pub fn missed(&mut self, now: Moment, interval: Duration, failure: Failure) {
-        self.silent += now.since(self.looked).min(interval);
+        self.silent += watched(now.since(self.looked), interval);
         self.looked = now;
         self.misses = self.misses.saturating_add(1);
         self.failure = Some(failure);
@@ -203,6 +203,12 @@ impl Channel {
     const fn may_learn(&self, gap: Duration, aliased: bool) -> bool {
         !(aliased && self.own_answer) || (!self.on_trial && gap.as_secs() >= 10)
     }
+}
+
+/// What a look adds to a silence. One that comes a few milliseconds early was on time: limits are whole numbers of looks,
+/// and a sum just short of one would wait for another look.
+fn watched(since: Duration, interval: Duration) -> Duration {
+    if since >= interval.mul_f64(0.95) { interval } else { since }
 }
 
 #[cfg(test)]
@@ -245,6 +251,16 @@ mod tests {
         assert_eq!(c.silent, 4 * S);
         assert!(!look(&mut c, 124, 2 * S, 7));
         assert_eq!(c.silent, 6 * S, "two minutes that nobody watched count as one interval");
+    }
+
+    #[test]
+    fn looks_that_come_milliseconds_early_add_up_to_whole_intervals() {
+        let mut c = found(7);
+        for millis in [1998, 3997, 5995] {
+            let now = Moment::after_start(Duration::from_millis(millis));
+            c.look(now, at(0).1, 2 * S, Some(Mark::stamp(at(7).1)), Some(at(7).1));
+        }
+        assert_eq!(c.silent, 6 * S);
     }
 
     #[test]
