@@ -14,6 +14,8 @@ use crate::time::{Moment, WallTime};
 use crate::words::{Check, Failure, Reason, State};
 use crate::worker::{Around, Pending, Seen, Worker};
 
+/// Up to so many workers a gate is weighed for each conviction.
+const FEW: usize = 256;
 /// Good looks in a row that end a `down`.
 const GOOD_LOOKS: u32 = 2;
 
@@ -173,10 +175,20 @@ impl Ledger {
         if pending.agreed.is_none() && looked.is_some_and(|started| started >= pending.since) {
             pending.agreed = Some(now);
         }
-        // The gates are weighed once a tick, whoever falls: a conviction waits for the next weighing.
         let Some(agreed) = pending.agreed else { return };
+        // The gates are weighed before anybody is convicted: at once where there are few to weigh, else with the next tick,
+        // or ten thousand that fall together would each weigh ten thousand.
+        if looked.is_some() {
+            if self.workers.len() > FEW {
+                return;
+            }
+            let names: Vec<_> = self.workers.get(key).into_iter().flat_map(|w| w.sights.keys().cloned()).collect();
+            for name in names {
+                self.weigh_gate(&name, now);
+            }
+        }
         let weighed = |name: &Arc<str>| self.sources.get(name).is_none_or(|s| s.weighed.is_some_and(|at| at >= agreed));
-        if looked.is_some() || !worker.sights.keys().all(weighed) {
+        if !self.workers.get(key).is_some_and(|w| w.sights.keys().all(weighed)) {
             return;
         }
         match self.ruling(key, facts, now) {
