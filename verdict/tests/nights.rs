@@ -60,6 +60,22 @@ fn killed_and_restarted_at_once_it_is_one_worker_with_one_restart_and_no_down() 
 }
 
 #[test]
+fn one_that_dies_while_it_waits_for_its_slot_is_nobodys_neighbour() {
+    // Killed, restarted, killed again about when the first death is certain, and restarted again.
+    for died in (0..24).map(|n| 380.0 + f64::from(n) * 5.0) {
+        let mut world = three(60.0);
+        world.run(300.0);
+        world.temporal.processes[0].still = Some(300.0);
+        world.temporal.processes.push(Process { beats_each: 60.0, still: Some(died), ..Process::new("a", 98, 315.0) });
+        world.temporal.processes.push(Process { beats_each: 60.0, ..Process::new("a", 99, died + 1.0) });
+        world.run(900.0);
+        assert_eq!(world.ever(State::Down), Vec::<String>::new(), "{died}");
+        assert_eq!(world.workers().len(), 3, "{died}");
+        assert_eq!(world.state("a/orders"), Some(State::Healthy), "{died}");
+    }
+}
+
+#[test]
 fn two_on_one_host_are_two_workers_and_each_death_is_seen() {
     let mut world = World::new();
     world.temporal.processes.push(Process::new("a", 10, -100.0));

@@ -139,10 +139,12 @@ impl Ledger {
         if (left || silent) && (!older || newcomer.moved.is_some()) {
             return Relation::Succeeds;
         }
-        let both_move = holder.moved.is_some_and(|moved| moved > newcomer.found);
+        // Each was seen to move after the other was there.
+        let both_move = holder.moved.is_some_and(|moved| moved > newcomer.found)
+            && (!older || newcomer.moved.is_some_and(|moved| moved > holder.found));
         if older {
             // By its own clock it was there before the holder: a neighbour if both move, else a leftover, or a clock set back.
-            return if both_move && newcomer.moved.is_some() { Relation::Neighbours } else { Relation::Undecided };
+            return if both_move { Relation::Neighbours } else { Relation::Undecided };
         }
         if stale_beside(holder, newcomer) {
             return Relation::Succeeds;
