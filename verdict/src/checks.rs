@@ -369,6 +369,17 @@ mod tests {
     }
 
     #[test]
+    fn a_contradiction_says_which_side_says_what() {
+        let why = |body| {
+            let answer = Answer { contradiction: true, body: Some(body), ..Default::default() };
+            let readings = Readings { answer: Some(answer), ..Default::default() };
+            explain(&readings, &Rules::default())[3].why.clone()
+        };
+        assert!(why(Said::Down).ends_with("the code says healthy, the body says unhealthy"));
+        assert!(why(Said::Up).ends_with("the code says unhealthy, the body says healthy"));
+    }
+
+    #[test]
     fn the_model_check() {
         let find = |model| find(&Readings { model: Some(model), ..Default::default() }, Check::ModelLoading);
         assert_eq!(
