@@ -1,4 +1,4 @@
-//! Nights that somebody thought up to prove the verdict wrong. Where a comment says WRONG, the test fails today.
+//! Nights that somebody thought up to prove the verdict wrong; a number marks those that once did.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 #![allow(clippy::cast_sign_loss, clippy::cast_precision_loss, clippy::print_stderr, reason = "tests")]
 
@@ -168,7 +168,7 @@ fn three(beats_each: f64) -> World {
     world
 }
 
-// WRONG 1
+// Was wrong once: 1
 #[test]
 fn our_own_suspension_does_not_resolve_the_down_of_a_dead_worker() {
     for beats_each in [1.0, 60.0] {
@@ -185,7 +185,7 @@ fn our_own_suspension_does_not_resolve_the_down_of_a_dead_worker() {
     }
 }
 
-// WRONG 2
+// Was wrong once: 2
 #[test]
 fn a_source_whose_every_second_look_fails_still_shows_a_death() {
     for each in [1.0, 10.0, 60.0] {
@@ -214,7 +214,7 @@ fn a_source_whose_every_second_look_fails_still_shows_a_death() {
     }
 }
 
-// WRONG 3
+// Was wrong once: 3
 #[test]
 fn one_quiet_fleet_does_not_hide_the_deaths_of_another_after_an_outage() {
     let mut rules = rulebook(Rules::default(), 5);
@@ -245,7 +245,7 @@ fn one_quiet_fleet_does_not_hide_the_deaths_of_another_after_an_outage() {
     assert_eq!(bench.state("a"), Some(State::Down), "dead for ten minutes");
 }
 
-// WRONG 4
+// Was wrong once: 4
 #[test]
 fn a_restart_beside_a_free_first_ordinal_is_no_death() {
     let mut world = World::new();
@@ -266,7 +266,7 @@ fn a_restart_beside_a_free_first_ordinal_is_no_death() {
     assert_eq!(workers.iter().map(|w| w.restarts).collect::<Vec<_>>(), vec![1]);
 }
 
-// WRONG 5
+// Was wrong once: 5
 #[test]
 fn a_worker_of_temporal_and_http_that_gives_its_start_in_both_is_not_restarted_at_each_look() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -298,7 +298,7 @@ fn a_worker_of_temporal_and_http_that_gives_its_start_in_both_is_not_restarted_a
     assert_eq!(workers[0].restarts, 0, "{:#?}", bench.changes);
 }
 
-// WRONG 6
+// Was wrong once: 6
 #[test]
 fn records_with_one_alias_are_one_worker_whichever_source_is_seen_first() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -320,7 +320,7 @@ fn records_with_one_alias_are_one_worker_whichever_source_is_seen_first() {
     assert_eq!(bench.workers().len(), 1, "{:#?}", bench.workers().iter().map(|w| &w.key).collect::<Vec<_>>());
 }
 
-// WRONG 7
+// Was wrong once: 7
 #[test]
 fn two_sources_that_tell_the_same_counter_at_different_times_do_not_multiply_it() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -344,7 +344,7 @@ fn two_sources_that_tell_the_same_counter_at_different_times_do_not_multiply_it(
     assert!(total <= 100_600, "{total}");
 }
 
-// WRONG 8
+// Was wrong once: 8
 #[test]
 fn a_busy_worker_that_falls_idle_is_healthy_though_its_polls_come_each_minute_now() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -388,7 +388,7 @@ fn a_busy_worker_that_falls_idle_is_healthy_though_its_polls_come_each_minute_no
     assert_eq!(bench.ever(State::Degraded), none());
 }
 
-// WRONG 9
+// Was wrong once: 9
 #[test]
 fn a_queue_that_cannot_be_looked_at_any_more_does_not_say_that_work_waits() {
     let mut rules = rulebook(Rules::default(), 5);
@@ -419,7 +419,7 @@ fn a_queue_that_cannot_be_looked_at_any_more_does_not_say_that_work_waits() {
     assert_eq!(bench.ever(State::Stuck), none());
 }
 
-// WRONG 10
+// Was wrong once: 10
 #[test]
 fn pollers_without_heartbeats_that_come_and_go_do_not_fill_the_memory() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -464,7 +464,7 @@ fn pollers_without_heartbeats_that_come_and_go_do_not_fill_the_memory() {
     assert!(late < early * 3 / 2, "{early} → {late} bytes");
 }
 
-// WRONG 11
+// Was wrong once: 11
 #[test]
 fn seven_of_ten_that_delete_their_redis_keys_have_left() {
     let mut world = World::new();
@@ -481,7 +481,7 @@ fn seven_of_ten_that_delete_their_redis_keys_have_left() {
     assert_eq!(world.workers().iter().filter(|w| w.state == State::Healthy).count(), 10);
 }
 
-// WRONG 12
+// Was wrong once: 12
 #[test]
 fn a_registry_reset_delays_the_death_that_it_hides_by_no_more_than_one_settling() {
     let mut world = three(1.0);
@@ -493,7 +493,7 @@ fn a_registry_reset_delays_the_death_that_it_hides_by_no_more_than_one_settling(
     assert!(down.is_some_and(|t| t - 200.0 < 90.0), "{down:?}");
 }
 
-// WRONG 13
+// Was wrong once: 13
 #[test]
 fn a_target_that_drained_and_was_refused_once_is_looked_at_when_it_is_back() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -513,7 +513,7 @@ fn a_target_that_drained_and_was_refused_once_is_looked_at_when_it_is_back() {
     assert_eq!(bench.state("w"), Some(State::Healthy), "{:#?}", bench.changes);
 }
 
-// WRONG 14
+// Was wrong once: 14
 #[test]
 fn a_target_that_leaves_the_list_takes_its_probe_finding_along() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -536,7 +536,7 @@ fn a_target_that_leaves_the_list_takes_its_probe_finding_along() {
     assert_eq!(bench.state("w"), Some(State::Healthy), "{:?}", bench.worker("w").unwrap().reason);
 }
 
-// WRONG 15
+// Was wrong once: 15
 #[test]
 fn a_worker_whose_list_was_dropped_from_the_configuration_does_not_stay_down_for_ever() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -556,7 +556,7 @@ fn a_worker_whose_list_was_dropped_from_the_configuration_does_not_stay_down_for
     assert_eq!(bench.state("w"), None, "its tombstone is over, and no list names it");
 }
 
-// WRONG 16
+// Was wrong once: 16
 #[test]
 fn a_worker_whose_clock_was_set_back_and_that_restarts_is_one_worker_without_a_death() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -591,7 +591,7 @@ fn a_worker_whose_clock_was_set_back_and_that_restarts_is_one_worker_without_a_d
     assert_eq!(bench.workers().len(), 1, "{:#?}", bench.changes);
 }
 
-// WRONG 17
+// Was wrong once: 17
 #[test]
 fn a_heartbeat_that_is_lost_for_hours_does_not_keep_its_source_at_the_fastest_pace() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -606,7 +606,7 @@ fn a_heartbeat_that_is_lost_for_hours_does_not_keep_its_source_at_the_fastest_pa
     assert_eq!(interval, Some(30.0), "the verdict stands for most of an hour");
 }
 
-// WRONG 18
+// Was wrong once: 18
 #[test]
 fn the_alias_of_a_former_incarnation_joins_nobody_to_this_worker() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -628,7 +628,7 @@ fn the_alias_of_a_former_incarnation_joins_nobody_to_this_worker() {
     assert_eq!(bench.workers().len(), 2, "another process has that pid now");
 }
 
-// WRONG 19
+// Was wrong once: 19
 #[test]
 fn the_figure_of_leftover_records_falls_when_they_are_gone() {
     let mut world = three(1.0);
@@ -642,7 +642,7 @@ fn the_figure_of_leftover_records_falls_when_they_are_gone() {
     assert_eq!(world.snapshot().leftover_records, 0);
 }
 
-// WRONG 20
+// Was wrong once: 20
 #[test]
 fn an_error_burst_is_not_held_against_a_worker_that_is_idle_since() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -658,7 +658,7 @@ fn an_error_burst_is_not_held_against_a_worker_that_is_idle_since() {
     assert_eq!(bench.state("w"), Some(State::Healthy), "{:?}", bench.worker("w").unwrap().reason);
 }
 
-// Slow: WRONG 21 when it takes longer than it lasts.
+// Was wrong once: 21, as slow as the square of their number
 #[test]
 fn ten_thousand_endpoints_that_time_out_are_weighed_faster_than_they_are_asked() {
     let count = 3000;
@@ -684,7 +684,7 @@ fn ten_thousand_endpoints_that_time_out_are_weighed_faster_than_they_are_asked()
     assert!(spent[1] < spent[0] * 8, "calm {:?}, cut {:?}", spent[0], spent[1]);
 }
 
-// WRONG 27
+// Was wrong once: 27
 #[test]
 fn a_rolling_deploy_of_fifty_with_stock_beats_pages_nobody_on_the_same_hosts_or_new_ones() {
     for (same, goodbye) in [(true, true), (false, true), (true, false)] {
@@ -907,7 +907,7 @@ fn a_source_that_is_dropped_and_added_again_shows_its_workers_again() {
     assert_eq!(bench.state("w"), Some(State::Healthy));
 }
 
-// WRONG 22
+// Was wrong once: 22
 #[test]
 fn a_source_that_changes_its_kind_is_looked_at_in_its_new_way_only() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -929,7 +929,7 @@ fn a_source_that_changes_its_kind_is_looked_at_in_its_new_way_only() {
     assert_eq!(bench.state("w"), None);
 }
 
-// WRONG 23
+// Was wrong once: 23
 #[test]
 fn a_configured_target_that_is_forgotten_comes_back_when_it_answers() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -999,7 +999,7 @@ fn a_clock_that_is_seven_hours_off_or_steps_back_changes_nothing() {
     }
 }
 
-// WRONG 2, too
+// Was wrong once: 2
 #[test]
 fn whatever_fails_on_our_side_the_living_are_never_down_and_the_dead_are() {
     for seed in 1..40_u64 {
@@ -1063,7 +1063,7 @@ fn the_same_look_taken_in_twice_adds_no_silence() {
     assert!((silent(&bench) - before).abs() < 1e-9);
 }
 
-// WRONG 24
+// Was wrong once: 24
 #[test]
 fn a_job_that_runs_rarely_is_never_down_within_its_max_quiet() {
     let rules = Rules { max_quiet: Some(Duration::from_secs(26 * 3600)), ..Rules::default() };
@@ -1074,7 +1074,7 @@ fn a_job_that_runs_rarely_is_never_down_within_its_max_quiet() {
     assert_eq!(bench.ever(State::Down), none());
 }
 
-// WRONG 26
+// Was wrong once: 26
 #[test]
 fn minute_beats_in_redis_that_declare_nothing_are_healthy_after_our_restart() {
     for each in [55.0, 60.0, 75.0] {
@@ -1114,7 +1114,7 @@ fn goodbye_and_then_back_to_work_is_healthy_again() {
     assert_eq!(bench.ever(State::Draining).len(), 1);
 }
 
-// WRONG 25
+// Was wrong once: 25
 #[test]
 fn a_draining_target_that_is_late_once_has_not_left() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -1159,7 +1159,7 @@ fn a_worker_known_by_its_polls_that_is_listed_later_is_one_worker() {
     assert_eq!(world.state("late/orders"), Some(State::Down));
 }
 
-// WRONG 28
+// Was wrong once: 28
 #[test]
 fn an_empty_stamp_in_its_answer_is_no_death_while_its_heartbeat_elsewhere_moves() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
@@ -1176,7 +1176,7 @@ fn an_empty_stamp_in_its_answer_is_no_death_while_its_heartbeat_elsewhere_moves(
     assert_eq!(bench.ever(State::Down), none());
 }
 
-// WRONG 29
+// Was wrong once: 29
 #[test]
 fn the_age_from_which_work_waits_is_that_of_its_fleet() {
     let mut rules = rulebook(Rules::default(), 5);
@@ -1331,7 +1331,7 @@ fn short_stalls_of_ours_every_minute_hide_no_death() {
 }
 
 /// A drained Temporal worker leaves; the endpoint of the same process goes on answering.
-// WRONG 30
+// Was wrong once: 30
 #[test]
 fn goodbye_in_one_source_does_not_remove_who_answers_in_another() {
     let mut bench = Bench::new(rulebook(Rules::default(), 5));
