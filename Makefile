@@ -106,7 +106,7 @@ real-run:
 
 .PHONY: soak
 soak: ## A simulated week of a thousand workers, and the slow properties
-	WORKER_EXPORTER_WEEK=all PROPTEST_CASES=20000 $(CARGO) test --release --locked -p verdict
+	WORKER_EXPORTER_WEEK=all PROPTEST_CASES=20000 PROPTEST_MAX_GLOBAL_REJECTS=1000000 $(CARGO) test --release --locked -p verdict
 
 .PHONY: mutants
 mutants: .parts/cargo-mutants-$(CARGO_MUTANTS).stamp ## Mutation tests of the pure core
