@@ -180,10 +180,10 @@ fn what_is_written_is_what_the_program_gets() {
     assert_eq!(detail.task_queues.len(), 3, "its own and the fleet's, each once: {:?}", detail.task_queues);
     assert_eq!(settings.rulebook.sources[0].watch, detail.task_queues);
     let Detail::Http(http) = &web.detail else { panic!("kind") };
-    assert_eq!((&*http.targets[1].id, &*http.targets[1].fleet), ("b:443", "idle"));
-    assert_eq!(http.file_sd, [folder.path().join("targets/*.json")]);
+    assert_eq!((&*http.targets.fixed[1].id, &*http.targets.fixed[1].fleet), ("b:443", "idle"));
+    assert_eq!(http.targets.file_sd, [folder.path().join("targets/*.json")]);
     assert_eq!(http.max_body, 1 << 20);
-    assert!(http.targets[0].access.is_none() && http.targets[1].access.as_ref().unwrap().basic.is_some());
+    assert!(http.targets.fixed[0].access.is_none() && http.targets.fixed[1].access.as_ref().unwrap().basic.is_some());
     assert!(beats.match_host_pid);
 }
 

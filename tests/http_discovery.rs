@@ -30,8 +30,9 @@ impl Watch {
             url: url.parse().unwrap(),
             access: None,
         };
-        let detail =
-            Detail::Http(HttpSource { file_sd: globs.to_vec(), ..HttpSource::of(fixed.iter().map(target).collect()) });
+        let mut http = HttpSource::of(fixed.iter().map(target).collect());
+        http.targets.file_sd = globs.to_vec();
+        let detail = Detail::Http(http);
         let source = Source {
             name: "night".into(),
             fleet: Some("mail".into()),

@@ -9,8 +9,9 @@ use crate::config::{Detail, Source};
 use crate::discovery::Found;
 pub(super) use crate::discovery::watch;
 use crate::observe::Observe;
-use crate::observe::http::{HttpSource, Targets};
+use crate::observe::http::HttpSource;
 use crate::observe::redis::RedisSource;
+use crate::observe::targets::Known;
 use crate::observe::temporal::TemporalSource;
 
 /// What a source is made of.
@@ -24,15 +25,20 @@ pub(super) struct Part {
 /// Puts together what `source` needs. Called inside the runtime of the looks.
 pub(super) fn part(source: &Source) -> Part {
     match &source.detail {
-        Detail::Http(http) => {
-            let targets = Targets::default();
-            let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, Arc::clone(&targets));
-            let observer = if source.match_host_pid { observer.matching_host_pid() } else { observer };
-            Part { observer: Arc::new(observer), learn: Box::new(move |found| learn(&targets, found)) }
-        }
+        Detail::Http(http) => asking(|known| {
+            let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, known);
+            if source.match_host_pid { observer.matching_host_pid() } else { observer }
+        }),
         Detail::Temporal(temporal) => listing(Arc::new(TemporalSource::connect(source, temporal))),
         Detail::Redis(redis) => listing(Arc::new(RedisSource::new(source, redis))),
     }
+}
+
+/// A source that asks each worker at the address that discovery found.
+fn asking<O: Observe + 'static>(make: impl FnOnce(Known) -> O) -> Part {
+    let known = Known::default();
+    let observer = Arc::new(make(Arc::clone(&known)));
+    Part { observer, learn: Box::new(move |found| learn(&known, found)) }
 }
 
 /// A source that lists its own workers.
@@ -40,10 +46,10 @@ fn listing(observer: Arc<dyn Observe>) -> Part {
     Part { observer, learn: Box::new(|_| ()) }
 }
 
-fn learn(targets: &Targets, found: &Found) {
+fn learn(known: &Known, found: &Found) {
     let by_key = found
         .targets
         .iter()
         .map(|target| (WorkerKey::new(Arc::clone(&target.fleet), Arc::clone(&target.id)), target.clone()));
-    targets.store(Arc::new(by_key.collect()));
+    known.store(Arc::new(by_key.collect()));
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{self, Detail, ProcessEnvironment, Settings};
+use crate::config::{self, ProcessEnvironment, Settings};
 
 /// Mistakes go to stderr, one line for each whole file to stdout. Exit: 0 when all are whole, else 2.
 pub fn run(files: &[PathBuf]) -> ExitCode {
@@ -26,10 +26,8 @@ pub fn run(files: &[PathBuf]) -> ExitCode {
 
 /// `3 sources, 12 targets`.
 fn summary(settings: &Settings) -> String {
-    let targets = settings.sources.iter().map(|source| match &source.detail {
-        Detail::Http(http) => http.targets.len(),
-        Detail::Temporal(_) | Detail::Redis(_) => 0,
-    });
+    let targets =
+        settings.sources.iter().filter_map(|source| source.detail.targets()).map(|targets| targets.fixed.len());
     format!("{}, {}", count(settings.sources.len(), "source"), count(targets.sum(), "target"))
 }
 

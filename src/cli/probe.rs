@@ -14,7 +14,7 @@ use super::explain::{self, Depth};
 use super::flags::ConfigFlags;
 use super::{Failed, load, runtime, say, say_error};
 use crate::app::engine::Engine;
-use crate::config::{Detail, Settings};
+use crate::config::Settings;
 use crate::fleet::{Clock, Readiness};
 use crate::logging;
 
@@ -149,30 +149,26 @@ fn missing(wanted: &Wanted<'_>, snapshot: &Snapshot, configured: &BTreeSet<Strin
 
 /// Workers that the file names.
 fn names(settings: &Settings) -> BTreeSet<String> {
-    let targets = settings.sources.iter().filter_map(|source| match &source.detail {
-        Detail::Http(http) => Some(&http.targets),
-        Detail::Temporal(_) | Detail::Redis(_) => None,
-    });
-    targets.flatten().map(|target| target.id.to_string()).collect()
+    let targets = settings.sources.iter().filter_map(|source| source.detail.targets());
+    targets.flat_map(|targets| &targets.fixed).map(|target| target.id.to_string()).collect()
 }
 
 /// Only what can show the worker: nobody else's endpoint is asked for the sake of one. Where the file names it, its
 /// own target, and the sources that may show it too because they join records by host and process.
 fn narrowed(mut settings: Settings, wanted: &Wanted<'_>) -> Settings {
     for source in &mut settings.sources {
-        if let Detail::Http(http) = &mut source.detail {
-            http.targets.retain(|target| wanted.is(&target.fleet, &target.id));
+        if let Some(targets) = source.detail.targets_mut() {
+            targets.fixed.retain(|target| wanted.is(&target.fleet, &target.id));
         }
     }
-    let named =
-        settings.sources.iter().any(|source| matches!(&source.detail, Detail::Http(http) if !http.targets.is_empty()));
-    settings.sources.retain_mut(|source| match &mut source.detail {
-        Detail::Http(http) if named => {
-            http.file_sd.clear();
-            !http.targets.is_empty()
+    let named = settings.sources.iter().filter_map(|source| source.detail.targets()).any(|t| !t.fixed.is_empty());
+    settings.sources.retain_mut(|source| match source.detail.targets_mut() {
+        Some(targets) if named => {
+            targets.file_sd.clear();
+            !targets.fixed.is_empty()
         }
-        Detail::Http(http) => !http.file_sd.is_empty(),
-        Detail::Temporal(_) | Detail::Redis(_) => !named || source.match_host_pid,
+        Some(targets) => !targets.file_sd.is_empty(),
+        None => !named || source.match_host_pid,
     });
     let kept = |name: &Arc<str>| settings.sources.iter().any(|source| source.name == *name);
     let mut rulebook = Rulebook::clone(&settings.rulebook);
@@ -186,7 +182,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::config::{HttpSource, HttpTarget, RedisSource, Source, Tls};
+    use crate::config::{Detail, HttpSource, HttpTarget, RedisSource, Source, Tls};
 
     fn source(name: &str, detail: Detail) -> Source {
         Source {
@@ -230,10 +226,7 @@ mod tests {
     }
 
     fn left(settings: &Settings) -> Vec<(&str, usize)> {
-        let count = |source: &Source| match &source.detail {
-            Detail::Http(http) => http.targets.len(),
-            Detail::Temporal(_) | Detail::Redis(_) => 0,
-        };
+        let count = |source: &Source| source.detail.targets().map_or(0, |targets| targets.fixed.len());
         settings.sources.iter().map(|source| (&*source.name, count(source))).collect()
     }
 

@@ -14,6 +14,7 @@ pub(super) enum Group {
     Fleet,
     FleetQueue,
     Source,
+    Targets,
     Http,
     Temporal,
     Redis,
@@ -35,11 +36,12 @@ impl Group {
         Self::Fleet,
         Self::FleetQueue,
         Self::Source,
-        Self::Http,
+        Self::Targets,
         Self::Target,
         Self::FileSd,
         Self::Access,
         Self::BasicAuth,
+        Self::Http,
         Self::Temporal,
         Self::TaskQueue,
         Self::Redis,
@@ -51,7 +53,7 @@ impl Group {
     pub(super) const fn includes(self) -> &'static [Self] {
         match self {
             Self::Fleet => &[Self::Rules],
-            Self::Http => &[Self::Source, Self::Access],
+            Self::Http => &[Self::Source, Self::Targets, Self::Access],
             Self::Temporal | Self::Redis => &[Self::Source],
             _ => &[],
         }
@@ -76,6 +78,7 @@ impl Group {
             Self::Fleet => "a fleet",
             Self::FleetQueue => "a queue of a fleet",
             Self::Source => "a source",
+            Self::Targets => "a source with targets",
             Self::Http => "a source of kind http",
             Self::Temporal => "a source of kind temporal",
             Self::Redis => "a source of kind redis",
@@ -103,9 +106,11 @@ impl Group {
                 "One entry of `queues` of a fleet. These queues are watched even when nobody polls them."
             }
             Self::Source => "One entry of `sources`, of any kind.",
-            Self::Http => {
-                "A health endpoint of each worker. Every key of `access` may stand here, too, for all targets."
+            Self::Targets => {
+                "A source that asks each worker at an address: kind `http`. Every key of `access` may stand here, \
+                 too, for all targets."
             }
+            Self::Http => "A health endpoint of each worker. It has the keys of a source with targets, too.",
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
             Self::Redis => "Heartbeat keys in Redis, found by SCAN.",
             Self::Target => "One entry of `targets`.",
@@ -273,17 +278,18 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Source, "maximum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("30s"), "Longest interval, and the one where no cadence is known."),
     key(Group::Source, "match", Choice(&["host_pid"]), Nothing, "`host_pid`: records with the same host and process id as in another source are the same worker."),
 
-    key(Group::Http, "targets", List(&Section(Group::Target)), Nothing, "Workers by address."),
-    key(Group::Http, "file_sd", Section(Group::FileSd), Nothing, "Workers from files."),
-    key(Group::Http, "path", Kind::UrlPath, Value("/health"), "Path for targets of `file_sd`."),
-    key(Group::Http, "scheme", Choice(&["http", "https"]), Value("http"), "Scheme for targets of `file_sd`."),
-    key(Group::Http, "worker_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's id; its address when absent."),
-    key(Group::Http, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's fleet."),
+    key(Group::Targets, "targets", List(&Section(Group::Target)), Nothing, "Workers by address."),
+    key(Group::Targets, "file_sd", Section(Group::FileSd), Nothing, "Workers from files."),
+    key(Group::Targets, "path", Kind::UrlPath, Says("`/health`"), "Path for targets of `file_sd`."),
+    key(Group::Targets, "scheme", Choice(&["http", "https"]), Value("http"), "Scheme for targets of `file_sd`."),
+    key(Group::Targets, "worker_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's id; its address when absent."),
+    key(Group::Targets, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's fleet."),
+
     key(Group::Http, "fields", Kind::Fields, Nothing, "Where things stand in the body, beyond the names that are understood anyway: our name → JSON pointer (RFC 6901)."),
     key(Group::Http, "max_body", Kind::Size { least: 1024, most: 16 << 20 }, Value("64KiB"), "A larger body fails the look; bytes after decoding."),
 
     key(Group::Target, "id", Kind::Name, Says("host and port of `url`"), "The worker's id, unique in its fleet. Stays the same over restarts."),
-    key(Group::Target, "url", Kind::HttpUrl, Required, "Its health endpoint. Redirects are not followed."),
+    key(Group::Target, "url", Kind::HttpUrl, Required, "Where it is asked. Redirects are not followed."),
     key(Group::Target, "fleet", Kind::Name, Says("the source's `fleet`"), "Its fleet. Must be listed under `fleets`."),
     key(Group::Target, "access", Section(Group::Access), Nothing, "Credentials and TLS of its own."),
 

@@ -66,11 +66,30 @@ pub enum Detail {
     Redis(RedisSource),
 }
 
-/// Health endpoints over HTTP.
+impl Detail {
+    /// The targets of a source that asks each worker at an address; `None` for one that lists its own workers.
+    #[must_use]
+    pub const fn targets(&self) -> Option<&Targets> {
+        match self {
+            Self::Http(http) => Some(&http.targets),
+            Self::Temporal(_) | Self::Redis(_) => None,
+        }
+    }
+
+    /// See [`Self::targets`].
+    pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
+        match self {
+            Self::Http(http) => Some(&mut http.targets),
+            Self::Temporal(_) | Self::Redis(_) => None,
+        }
+    }
+}
+
+/// Workers by address, and how they are reached.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HttpSource {
+pub struct Targets {
     /// Targets written in the file.
-    pub targets: Vec<HttpTarget>,
+    pub fixed: Vec<HttpTarget>,
     /// Globs of Prometheus `file_sd` files, re-read on change.
     pub file_sd: Vec<PathBuf>,
     /// Path for targets that name none (file_sd gives `host:port`).
@@ -83,6 +102,30 @@ pub struct HttpSource {
     pub fleet_label: Option<String>,
     /// Credentials and TLS for all targets that have none of their own.
     pub access: Arc<Access>,
+}
+
+impl Targets {
+    /// These targets, and for the rest what a configuration means that says nothing of it. `path` is for those that
+    /// name none.
+    #[must_use]
+    pub fn of(fixed: Vec<HttpTarget>, path: &str) -> Self {
+        Self {
+            fixed,
+            file_sd: Vec::new(),
+            path: path.to_owned(),
+            https: false,
+            worker_label: None,
+            fleet_label: None,
+            access: Arc::default(),
+        }
+    }
+}
+
+/// Health endpoints over HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpSource {
+    /// Who is asked.
+    pub targets: Targets,
     /// Where numbers and states stand in the body, beyond the documented names: our name → JSON pointer.
     pub fields: BTreeMap<String, String>,
     /// Body larger than this fails the look, bytes after decoding.
@@ -90,24 +133,17 @@ pub struct HttpSource {
 }
 
 impl HttpSource {
+    /// Path of targets that name none.
+    pub const PATH: &str = "/health";
+
     /// These targets, and for the rest what a configuration means that says nothing of it.
     #[must_use]
     pub fn of(targets: Vec<HttpTarget>) -> Self {
-        Self {
-            targets,
-            file_sd: Vec::new(),
-            path: "/health".to_owned(),
-            https: false,
-            worker_label: None,
-            fleet_label: None,
-            access: Arc::default(),
-            fields: BTreeMap::new(),
-            max_body: 64 * 1024,
-        }
+        Self { targets: Targets::of(targets, Self::PATH), fields: BTreeMap::new(), max_body: 64 * 1024 }
     }
 }
 
-/// One health endpoint.
+/// One worker at an address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpTarget {
     /// Worker id in its fleet.

@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
-use super::settings::{Access, Detail, HttpSource, HttpTarget, RedisSource, Source, TemporalSource, Tls};
+use super::settings::{Access, Detail, HttpSource, HttpTarget, RedisSource, Source, Targets, TemporalSource, Tls};
 
 impl Reader<'_> {
     /// Fills the sources of `file` with what is in force, checks them, and makes settings of them.
@@ -87,6 +87,25 @@ impl Reader<'_> {
     }
 
     fn http(&mut self, section: &mut Section, fleet: &Arc<str>, fleets: &[String]) -> HttpSource {
+        HttpSource {
+            targets: self.targets(section, HttpSource::PATH, fleet, fleets),
+            fields: section
+                .entries("fields")
+                .iter()
+                .filter_map(|(name, field)| match &field.value {
+                    Value::Text(pointer) => Some((name.clone(), pointer.clone())),
+                    _ => None,
+                })
+                .collect(),
+            max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The targets of a source; `path` is where those are asked that name no path of their own.
+    fn targets(&mut self, section: &mut Section, path: &str, fleet: &Arc<str>, fleets: &[String]) -> Targets {
+        if !section.has("path") {
+            section.set("path", Value::Text(path.to_owned()));
+        }
         if !section.has("file_sd") && section.list("targets").is_empty() {
             self.say(section.place.clone(), "this source has no targets", "add `targets:` or `file_sd:`");
         }
@@ -112,8 +131,8 @@ impl Reader<'_> {
             });
             targets.push(HttpTarget { id, fleet, url, access });
         }
-        HttpSource {
-            targets,
+        Targets {
+            fixed: targets,
             file_sd: section
                 .section("file_sd")
                 .map(|files| files.texts("files").map(|glob| self.path(glob)).collect())
@@ -123,15 +142,6 @@ impl Reader<'_> {
             worker_label: section.find_text("worker_label").map(str::to_owned),
             fleet_label: section.find_text("fleet_label").map(str::to_owned),
             access: Arc::new(self.access(section)),
-            fields: section
-                .entries("fields")
-                .iter()
-                .filter_map(|(name, field)| match &field.value {
-                    Value::Text(pointer) => Some((name.clone(), pointer.clone())),
-                    _ => None,
-                })
-                .collect(),
-            max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX),
         }
     }
 

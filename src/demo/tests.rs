@@ -22,7 +22,7 @@ async fn get(target: &HttpTarget) -> std::io::Result<(u16, String, Value)> {
 
 fn targets(settings: &Settings) -> Vec<HttpTarget> {
     let of = |source: &Source| match &source.detail {
-        Detail::Http(http) => http.targets.clone(),
+        Detail::Http(http) => http.targets.fixed.clone(),
         other => panic!("not HTTP: {other:?}"),
     };
     settings.sources.iter().flat_map(of).collect()

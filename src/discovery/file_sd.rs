@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::parse::Format;
 use super::{Found, fixed};
-use crate::config::{HttpSource, HttpTarget};
+use crate::config::{HttpTarget, Targets};
 
 /// Everything is read anew this often, whatever the watch says. Prometheus does the same.
 const REREAD: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ const LARGEST: u64 = 16 * 1024 * 1024;
 pub async fn run(
     name: Arc<str>,
     fleet: Arc<str>,
-    source: HttpSource,
+    source: Targets,
     sender: mpsc::Sender<Found>,
     cancel: CancellationToken,
 ) {
@@ -119,7 +119,7 @@ fn folder(path: &Path) -> Option<PathBuf> {
 
 /// The files and what they last said.
 struct Files<'a> {
-    source: &'a HttpSource,
+    source: &'a Targets,
     fleet: &'a Arc<str>,
     name: &'a Arc<str>,
     /// The last good set of each file.

@@ -1,8 +1,8 @@
 //! The targets that stand in the configuration itself.
 
-use crate::config::{HttpSource, HttpTarget};
+use crate::config::{HttpTarget, Targets};
 
 /// All of them.
-pub fn targets(source: &HttpSource) -> Vec<HttpTarget> {
-    source.targets.clone()
+pub fn targets(source: &Targets) -> Vec<HttpTarget> {
+    source.fixed.clone()
 }

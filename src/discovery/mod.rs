@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Detail, HttpTarget, Source};
+use crate::config::{HttpTarget, Source};
 
-/// The full set of HTTP targets of one source, by whatever way they were found.
+/// The full set of targets of one source, by whatever way they were found.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// Configured name of the source.
@@ -20,12 +20,12 @@ pub struct Found {
     pub targets: Vec<HttpTarget>,
 }
 
-/// Finds the HTTP targets of a source for as long as `cancel` allows, on a task of `tasks`: the full set at once, and
+/// Finds the targets of a source for as long as `cancel` allows, on a task of `tasks`: the full set at once, and
 /// again after each change. `None` for a source that finds its workers itself.
 pub fn watch(source: &Source, tasks: &TaskTracker, cancel: CancellationToken) -> Option<mpsc::Receiver<Found>> {
-    let Detail::Http(http) = &source.detail else { return None };
+    let targets = source.detail.targets()?;
     let (sender, receiver) = mpsc::channel(4);
     let fleet = source.fleet.clone().unwrap_or_else(|| Arc::clone(&source.name));
-    tasks.spawn(file_sd::run(Arc::clone(&source.name), fleet, http.clone(), sender, cancel));
+    tasks.spawn(file_sd::run(Arc::clone(&source.name), fleet, targets.clone(), sender, cancel));
     Some(receiver)
 }

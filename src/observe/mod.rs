@@ -2,9 +2,11 @@
 
 mod clock;
 pub mod envelope;
+mod fetch;
 pub mod http;
 pub mod redis;
 pub mod schedule;
+pub mod targets;
 pub mod temporal;
 pub mod timetable;
 mod tls;

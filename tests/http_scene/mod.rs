@@ -22,7 +22,8 @@ use verdict::evidence::{Observation, Report, Scope, WorkerKey};
 use verdict::words::Failure;
 use worker_exporter::config::{self, Access, HttpTarget};
 use worker_exporter::observe::Observe;
-use worker_exporter::observe::http::{HttpSource, Targets};
+use worker_exporter::observe::http::HttpSource;
+use worker_exporter::observe::targets::Known;
 
 /// The deadline of a look that is meant to run out. Every wait in the tests is bounded by a multiple of it.
 pub const SHORT: Duration = Duration::from_millis(300);
@@ -120,9 +121,9 @@ pub fn source(url: &str, timeout: Duration, access: Access) -> HttpSource {
         url: url.parse().unwrap(),
         access: None,
     };
-    let targets: Targets = Arc::new(ArcSwap::from_pointee(HashMap::from([(key, target)])));
-    let settings =
-        config::HttpSource { access: Arc::new(access), max_body: 4096, ..config::HttpSource::of(Vec::new()) };
+    let targets: Known = Arc::new(ArcSwap::from_pointee(HashMap::from([(key, target)])));
+    let mut settings = config::HttpSource { max_body: 4096, ..config::HttpSource::of(Vec::new()) };
+    settings.targets.access = Arc::new(access);
     HttpSource::new("night".into(), &settings, timeout, targets)
 }
 

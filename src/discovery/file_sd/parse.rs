@@ -8,7 +8,7 @@ use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde::Deserialize;
 use url::Url;
 
-use crate::config::{HttpSource, HttpTarget};
+use crate::config::{HttpTarget, Targets};
 
 /// One target group: addresses that share labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -123,7 +123,7 @@ fn mistake(node: &MarkedYaml<'_>, what: &str) -> Mistake {
 
 /// The targets of these groups, and a sentence for each that cannot be one.
 /// Who gives no fleet by label belongs to `fleet`.
-pub fn targets(groups: &[Group], source: &HttpSource, fleet: &Arc<str>) -> (Vec<HttpTarget>, Vec<String>) {
+pub fn targets(groups: &[Group], source: &Targets, fleet: &Arc<str>) -> (Vec<HttpTarget>, Vec<String>) {
     let mut targets = Vec::new();
     let mut refused = Vec::new();
     for group in groups {
@@ -140,7 +140,7 @@ pub fn targets(groups: &[Group], source: &HttpSource, fleet: &Arc<str>) -> (Vec<
 fn target(
     address: &str,
     labels: &BTreeMap<String, String>,
-    source: &HttpSource,
+    source: &Targets,
     fleet: &Arc<str>,
 ) -> Result<HttpTarget, String> {
     let label = |name: &str| labels.get(name).map(String::as_str).filter(|value| !value.is_empty());
@@ -171,8 +171,12 @@ mod tests {
 
     use super::*;
 
-    fn source() -> HttpSource {
-        HttpSource { worker_label: Some("pod".into()), fleet_label: Some("team".into()), ..HttpSource::of(Vec::new()) }
+    fn source() -> Targets {
+        Targets {
+            worker_label: Some("pod".into()),
+            fleet_label: Some("team".into()),
+            ..Targets::of(Vec::new(), "/health")
+        }
     }
 
     fn read(format: Format, text: &str) -> Vec<(String, String, String)> {

@@ -1,27 +1,22 @@
 //! Health endpoints of workers: one fresh connection per look, which also tests that the worker still accepts.
 
-mod ask;
-mod connect;
-mod fault;
-mod keyring;
-
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use verdict::evidence::{Observation, Reach, Report, Scope, Slot, WorkerKey};
 use verdict::read::health::{self, Fields};
 use verdict::words::Failure;
 
-use self::fault::Fault;
 use super::Observe;
+use super::fetch::{Ask, Fault, Keyring};
+use super::targets::Known;
 use crate::config::{self, Access, HttpTarget};
 
-/// The targets of one source, as discovery last found them. Whoever discovers swaps the whole map.
-pub type Targets = Arc<ArcSwap<HashMap<WorkerKey, HttpTarget>>>;
+/// JSON before text, since it tells more. A framework that offers a page of HTML then sends its data.
+const ACCEPT: &str = "application/health+json, application/json;q=0.9, text/plain;q=0.5, */*;q=0.1";
 
 /// One configured source of HTTP health endpoints.
 pub struct HttpSource {
@@ -31,24 +26,24 @@ pub struct HttpSource {
     max_body: usize,
     timeout: Duration,
     match_host_pid: bool,
-    targets: Targets,
-    keyring: keyring::Keyring,
+    targets: Known,
+    keyring: Keyring,
     /// What the last look at each worker came to, so that the log has one line per change and not one per look.
     told: Mutex<HashMap<WorkerKey, Option<Failure>>>,
 }
 
 impl HttpSource {
     /// A source over `targets`. `timeout` is the total deadline of one look, resolver and body included.
-    pub fn new(name: Arc<str>, source: &config::HttpSource, timeout: Duration, targets: Targets) -> Self {
+    pub fn new(name: Arc<str>, source: &config::HttpSource, timeout: Duration, targets: Known) -> Self {
         Self {
             name,
-            access: Arc::clone(&source.access),
+            access: Arc::clone(&source.targets.access),
             fields: Fields::new(source.fields.clone()),
             max_body: source.max_body,
             timeout,
             match_host_pid: false,
             targets,
-            keyring: keyring::Keyring::default(),
+            keyring: Keyring::default(),
             told: Mutex::default(),
         }
     }
@@ -70,7 +65,8 @@ impl HttpSource {
             Observation::new(format!("{}/{}", key.fleet, key.worker), Slot { key: key.clone(), exclusive: true });
         let began = Instant::now();
         let access = target.access.as_ref().unwrap_or(&self.access);
-        let asked = ask::ask(&target.url, access, &self.keyring, self.max_body, self.timeout);
+        let ask = Ask { accept: ACCEPT, max_body: self.max_body, timeout: self.timeout };
+        let asked = ask.of(&target.url, access, &self.keyring);
         let answer = match tokio::time::timeout(self.timeout, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(Fault::Worker(Failure::Timeout)),

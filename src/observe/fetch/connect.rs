@@ -21,13 +21,13 @@ use super::fault::Fault;
 const ADDRESSES: usize = 8;
 
 /// A connection, plain or not.
-pub(super) enum Stream {
+pub(in crate::observe) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Connects, trying each address of the name within the deadline.
-pub(super) async fn tcp(url: &Url, deadline: Instant) -> Result<TcpStream, Fault> {
+pub(in crate::observe) async fn tcp(url: &Url, deadline: Instant) -> Result<TcpStream, Fault> {
     let port = url.port_or_known_default().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
     let addresses: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(ip)) => vec![SocketAddr::new(IpAddr::V4(ip), port)],
@@ -59,7 +59,7 @@ pub(super) async fn tcp(url: &Url, deadline: Instant) -> Result<TcpStream, Fault
 }
 
 /// Shakes hands over TLS.
-pub(super) async fn tls(
+pub(in crate::observe) async fn tls(
     stream: TcpStream,
     config: Arc<rustls::ClientConfig>,
     name: ServerName<'static>,

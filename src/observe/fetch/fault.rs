@@ -7,7 +7,7 @@ use verdict::words::Failure;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::observe) enum Fault {
     /// Evidence against the worker.
     Worker(Failure),
     /// We are misconfigured: evidence of nothing.
@@ -25,7 +25,7 @@ const NO_BUFFERS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
 
 impl Fault {
     /// Of a socket.
-    pub(super) fn of_io(error: &io::Error) -> Self {
+    pub(in crate::observe) fn of_io(error: &io::Error) -> Self {
         if is_own(error) {
             return Self::Own(Failure::Local);
         }
@@ -44,13 +44,13 @@ impl Fault {
     }
 
     /// Of the resolver. It needs a descriptor too, and says "no such name" when it gets none: so one is asked for here.
-    pub(super) fn of_lookup(error: &io::Error) -> Self {
+    pub(in crate::observe) fn of_lookup(error: &io::Error) -> Self {
         let exhausted = || std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).is_err_and(|e| is_own(&e));
         if is_own(error) || exhausted() { Self::Own(Failure::Local) } else { Self::Worker(Failure::Dns) }
     }
 
     /// Of the HTTP exchange.
-    pub(super) fn of_http(error: &hyper::Error) -> Self {
+    pub(in crate::observe) fn of_http(error: &hyper::Error) -> Self {
         if error.is_parse_too_large() {
             return Self::Worker(Failure::HeaderLimit);
         }

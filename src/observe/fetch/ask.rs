@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -28,49 +29,58 @@ const HEADER_BYTES: usize = 16 * 1024;
 /// Headers of an answer.
 const HEADERS: usize = 100;
 const USER_AGENT: &str = concat!("worker-exporter/", env!("CARGO_PKG_VERSION"));
-/// JSON before text, since it tells more. A framework that offers a page of HTML then sends its data.
-const ACCEPT: &str = "application/health+json, application/json;q=0.9, text/plain;q=0.5, */*;q=0.1";
 
 /// A whole answer.
-pub(super) struct Answer {
-    pub(super) code: u16,
-    pub(super) content_type: Option<String>,
+pub(in crate::observe) struct Answer {
+    pub(in crate::observe) code: u16,
+    pub(in crate::observe) content_type: Option<String>,
     /// The body, or why it was not read.
-    pub(super) body: Result<Bytes, Failure>,
+    pub(in crate::observe) body: Result<Bytes, Failure>,
 }
 
-/// Asks once, over a fresh connection.
-pub(super) async fn ask(
-    url: &Url,
-    access: &std::sync::Arc<Access>,
-    keyring: &Keyring,
-    max_body: usize,
-    timeout: Duration,
-) -> Result<Answer, Fault> {
-    let deadline = Instant::now() + timeout;
-    let request = request(url, access)?;
-    // Our own mistake is found before the worker is bothered.
-    let tls = match url.scheme() {
-        "https" => Some(keyring.prepare(url, access)?),
-        "http" => None,
-        _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
-    };
-    let tcp = connect::tcp(url, deadline).await?;
-    let stream = match tls {
-        Some((config, name)) => connect::tls(tcp, config, name).await?,
-        None => Stream::Plain(tcp),
-    };
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEADER_BYTES)
-        .max_headers(HEADERS)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(|error| Fault::of_http(&error))?;
-    let exchange = async move {
-        let response = sender.send_request(request).await.map_err(|error| Fault::of_http(&error))?;
-        receive(response, max_body).await
-    };
-    drive(connection, exchange).await
+/// What is asked for, and how much of it.
+pub(in crate::observe) struct Ask {
+    /// The Accept header.
+    pub(in crate::observe) accept: &'static str,
+    /// A larger body is not read.
+    pub(in crate::observe) max_body: usize,
+    /// How long the addresses of a name may be tried, all together. The one who looks bounds the whole.
+    pub(in crate::observe) timeout: Duration,
+}
+
+impl Ask {
+    /// Asks once, over a fresh connection.
+    pub(in crate::observe) async fn of(
+        &self,
+        url: &Url,
+        access: &Arc<Access>,
+        keyring: &Keyring,
+    ) -> Result<Answer, Fault> {
+        let deadline = Instant::now() + self.timeout;
+        let request = request(url, access, self.accept)?;
+        // Our own mistake is found before the worker is bothered.
+        let tls = match url.scheme() {
+            "https" => Some(keyring.prepare(url, access)?),
+            "http" => None,
+            _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
+        };
+        let tcp = connect::tcp(url, deadline).await?;
+        let stream = match tls {
+            Some((config, name)) => connect::tls(tcp, config, name).await?,
+            None => Stream::Plain(tcp),
+        };
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEADER_BYTES)
+            .max_headers(HEADERS)
+            .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(|error| Fault::of_http(&error))?;
+        let exchange = async move {
+            let response = sender.send_request(request).await.map_err(|error| Fault::of_http(&error))?;
+            receive(response, self.max_body).await
+        };
+        drive(connection, exchange).await
+    }
 }
 
 /// Runs the connection inside this very future: when the look ends, so does everything of it, and no task is left.
@@ -126,7 +136,7 @@ async fn collect(mut body: Incoming, max_body: usize) -> Result<Result<Bytes, Fa
     Ok(Ok(whole.freeze()))
 }
 
-fn request(url: &Url, access: &Access) -> Result<Request<Empty<Bytes>>, Fault> {
+fn request(url: &Url, access: &Access, accept: &'static str) -> Result<Request<Empty<Bytes>>, Fault> {
     let host = url.host_str().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
     let host = match url.port() {
         Some(port) => format!("{host}:{port}"),
@@ -135,7 +145,7 @@ fn request(url: &Url, access: &Access) -> Result<Request<Empty<Bytes>>, Fault> {
     let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
         .header(header::HOST, host)
         .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT, accept)
         .header(header::ACCEPT_ENCODING, "identity")
         .header(header::CONNECTION, "close")
         .body(Empty::new())

@@ -18,7 +18,7 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 
 /// The client configurations in use. Kept across looks, so that TLS sessions are resumed.
 #[derive(Default)]
-pub(super) struct Keyring {
+pub(in crate::observe) struct Keyring {
     /// By the address of the shared credentials; the entry holds them, so an address is never used twice.
     kept: Mutex<HashMap<usize, Kept>>,
 }
@@ -32,7 +32,7 @@ struct Kept {
 
 impl Keyring {
     /// The configuration and the name for this address.
-    pub(super) fn prepare(
+    pub(in crate::observe) fn prepare(
         &self,
         url: &Url,
         access: &Arc<Access>,
