@@ -2,58 +2,25 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod http_scene;
+#[path = "support/log.rs"]
+mod log;
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use http_scene::{LONG, Scene, look, ok, request, rest, source};
+use log::Log;
 use tokio::io::AsyncWriteExt;
-use tracing_subscriber::fmt::MakeWriter;
 use worker_exporter::config::{Access, Secret};
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.text().lines().filter(|line| line.contains("health endpoint")).map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
+fn complaints(log: &Log) -> Vec<String> {
+    log.text().lines().filter(|line| line.contains("health endpoint")).map(str::to_owned).collect()
 }
 
 #[tokio::test]
 async fn a_failing_endpoint_is_told_once_per_change_and_no_secret_with_it() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    // For this thread, on which the whole test runs.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = log.listen();
 
     let well = Arc::new(AtomicBool::new(false));
     let is_well = Arc::clone(&well);
@@ -86,7 +53,7 @@ async fn a_failing_endpoint_is_told_once_per_change_and_no_secret_with_it() {
     for _ in 0..3 {
         seen += &format!("{:?}", look(&source).await);
     }
-    let lines = log.lines();
+    let lines = complaints(&log);
     assert_eq!(lines.len(), 1, "{lines:?}");
     for field in
         ["WARN", "source=\"night\"", "fleet=\"mail\"", "worker=\"w-0\"", "reason=\"unauthenticated\"", "duration="]
@@ -98,13 +65,17 @@ async fn a_failing_endpoint_is_told_once_per_change_and_no_secret_with_it() {
     for _ in 0..2 {
         seen += &format!("{:?}", look(&source).await);
     }
-    assert_eq!(log.lines().len(), 2);
-    assert!(log.lines()[1].contains("INFO") && log.lines()[1].contains("answers again"), "{:?}", log.lines());
+    assert_eq!(complaints(&log).len(), 2);
+    assert!(
+        complaints(&log)[1].contains("INFO") && complaints(&log)[1].contains("answers again"),
+        "{:?}",
+        complaints(&log)
+    );
 
     std::fs::remove_file(&file).unwrap();
     seen += &format!("{:?}", look(&source).await);
-    assert_eq!(log.lines().len(), 3);
-    assert!(log.lines()[2].contains(&*file.to_string_lossy()), "the file is named: {:?}", log.lines());
+    assert_eq!(complaints(&log).len(), 3);
+    assert!(complaints(&log)[2].contains(&*file.to_string_lossy()), "the file is named: {:?}", complaints(&log));
 
     assert!(!log.text().contains("canary"), "{}", log.text());
     assert!(!seen.contains("canary"), "{seen}");

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a skip must be seen")]
 
+#[path = "support/beats.rs"]
+mod beats;
 #[path = "support/redis.rs"]
 mod server;
 
@@ -10,53 +12,12 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use beats::{look, plain, source, source_of, worker};
 use server::{RedisServer, free_port};
-use verdict::evidence::{Listing, Observation, Report, Scope};
+use verdict::evidence::Listing;
 use verdict::time::WallTime;
 use verdict::words::Failure;
-use worker_exporter::config::{self, Detail, Secret, Tls};
-use worker_exporter::observe::Observe;
-use worker_exporter::observe::redis::RedisSource;
-
-/// What a configuration says, with everything at its plainest.
-fn plain(url: url::Url) -> config::RedisSource {
-    config::RedisSource {
-        url,
-        username: None,
-        password: None,
-        pattern: "worker:{id}:heartbeat".to_owned(),
-        tls: Tls::default(),
-    }
-}
-
-fn source_of(redis: config::RedisSource, timeout: Duration) -> RedisSource {
-    let source = config::Source {
-        name: "beats".into(),
-        fleet: Some("mail".into()),
-        timeout,
-        minimum_interval: Duration::from_secs(2),
-        maximum_interval: Duration::from_secs(30),
-        match_host_pid: true,
-        detail: Detail::Redis(redis.clone()),
-    };
-    RedisSource::new(&source, &redis)
-}
-
-fn source(redis: config::RedisSource) -> RedisSource {
-    source_of(redis, Duration::from_secs(20))
-}
-
-async fn look(source: &RedisSource) -> Result<Listing, Failure> {
-    match source.look(&Scope::Listing).await? {
-        Report::Listing(listing) => Ok(listing),
-        other => panic!("not a listing: {other:?}"),
-    }
-}
-
-fn worker<'l>(listing: &'l Listing, id: &str) -> &'l Observation {
-    let found = listing.records.iter().find(|record| &*record.slot.key.worker == id);
-    found.unwrap_or_else(|| panic!("no worker {id:?} in {:?}", listing.records))
-}
+use worker_exporter::config::{self, Secret, Tls};
 
 #[tokio::test]
 async fn twenty_thousand_heartbeats_among_as_many_other_keys_are_each_seen_once() {

@@ -18,16 +18,19 @@ def test_heartbeats_of_every_kind_are_read_and_a_killed_writer_is_down(redis_par
         "epoch": redis_part.writer("epoch", stamp="epoch"),
         "iso": redis_part.writer("iso", stamp="iso"),
         "json": redis_part.writer("json", stamp="json"),
+        "forever": redis_part.writer("forever", ttl=0),
+        "kept": redis_part.writer("kept", ttl=0),
     }
     watched = exporter(config(source(redis_part), fleets=[KNOWN]))
-    watched.wait_all("healthy", 3, 30)
+    watched.wait_all("healthy", 5, 30)
     before = len(watched.changes)
 
     writers["iso"].kill()
-    watched.wait_state("iso", "down", 15)
-    # The key expires meanwhile. Expired is silent, not left.
-    watched.hold_states({"epoch": "healthy", "iso": "down", "json": "healthy"}, 15)
-    assert {change.worker for change in watched.changes[before:]} == {"iso"}, watched.story()
+    writers["forever"].kill()
+    watched.wait_states({"iso": "down", "forever": "down"}, 15)
+    # One key expires meanwhile, the other never will. Expired is silent, not left.
+    watched.hold_states({"epoch": "healthy", "iso": "down", "json": "healthy", "forever": "down", "kept": "healthy"}, 15)
+    assert {change.worker for change in watched.changes[before:]} == {"iso", "forever"}, watched.story()
 
     redis_part.writer("iso", stamp="iso")
     watched.wait_state("iso", "healthy", 15)
@@ -72,6 +75,19 @@ def test_a_redis_that_is_away_and_comes_back_empty_brings_nobody_down_and_nobody
     watched.wait_states({"anna": "healthy", "boris": "healthy", "chloe": "down"}, 30)
     watched.assert_never("down", workers={"anna", "boris"})
     assert watched.changes_of("chloe").count("down") == 1, watched.story()
+
+
+def test_a_paused_redis_convicts_nobody_and_goes_on_by_itself(redis_part, exporter):
+    three(redis_part)
+    watched = exporter(config(source(redis_part), fleets=[KNOWN]))
+    watched.wait_all("healthy", 3, 30)
+
+    # Longer than every limit of a cadence of one second.
+    redis_part.client.client_pause(20_000)
+    watched.wait_sample("worker_exporter_source_failure", 1, source="redis", kind="redis", reason="timeout")
+    watched.wait_states({"anna": "unknown", "boris": "unknown", "chloe": "unknown"}, 20)
+    watched.wait_all("healthy", 3, 40)
+    watched.assert_never("down", "stuck", "degraded")
 
 
 def test_a_flushed_redis_with_living_writers_changes_nothing(redis_part, exporter):

@@ -33,6 +33,10 @@ pub(super) struct Server {
     pub(super) run_id: Option<String>,
     /// How often FLUSHALL and FLUSHDB were called since it started.
     pub(super) flushes: Option<u64>,
+    /// It is a replica, and has no link to its master: it shows the past.
+    pub(super) cut_off: bool,
+    /// It is a node of a cluster.
+    pub(super) cluster: bool,
 }
 
 /// A key since it was last seen to be written.
@@ -100,13 +104,16 @@ fn moved(before: &Sighting, now: &Sighting) -> bool {
     now.sent + left > before.received + then + doubt || before.sent + then > now.received + left + doubt
 }
 
-/// Reads the answers of `INFO server` and `INFO commandstats`.
+/// Reads the answers of `INFO server`, `INFO commandstats` and `INFO replication`.
 pub(super) fn read_info(text: &str) -> Server {
     let mut server = Server::default();
     for line in text.lines() {
         let Some((name, value)) = line.trim().split_once(':') else { continue };
         match name {
             "run_id" => server.run_id = Some(value.to_owned()),
+            "master_link_status" => server.cut_off = value == "down",
+            // Valkey calls it `server_mode`.
+            "redis_mode" | "server_mode" => server.cluster = value == "cluster",
             "redis_version" => server.flushes = server.flushes.or(Some(0)),
             "cmdstat_flushall" | "cmdstat_flushdb" => {
                 let calls = value.strip_prefix("calls=").and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
@@ -196,7 +203,7 @@ mod tests {
     }
 
     fn server(run_id: &str, flushes: u64) -> Server {
-        Server { run_id: Some(run_id.to_owned()), flushes: Some(flushes) }
+        Server { run_id: Some(run_id.to_owned()), flushes: Some(flushes), ..Server::default() }
     }
 
     fn remembering(ttl: Option<u64>) -> Memory {
@@ -237,5 +244,8 @@ mod tests {
         assert_eq!(read_info(text), server("ab12", 3));
         assert_eq!(read_info("redis_version:7.0.15\r\nrun_id:x\r\n"), server("x", 0));
         assert_eq!(read_info(""), Server::default());
+        let replica = |link| read_info(&format!("role:slave\r\nmaster_link_status:{link}\r\n")).cut_off;
+        assert!(replica("down") && !replica("up") && !read_info("role:master\r\n").cut_off);
+        assert!(read_info("redis_mode:cluster\r\n").cluster && !read_info("redis_mode:standalone\r\n").cluster);
     }
 }

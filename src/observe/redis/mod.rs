@@ -63,7 +63,8 @@ enum Aliases {
 /// A connection, and what the server was found to refuse on it.
 struct Link {
     redis: MultiplexedConnection,
-    info: Info,
+    info: Permission,
+    cluster_info: Permission,
 }
 
 impl std::fmt::Debug for Link {
@@ -72,9 +73,9 @@ impl std::fmt::Debug for Link {
     }
 }
 
-/// Whether we may ask INFO. Each refused command lands in the server's ACL log, so it is not repeated.
+/// Whether we may ask. Each refused command lands in the server's ACL log, so it is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Info {
+enum Permission {
     Allowed,
     Refused,
 }
@@ -98,6 +99,12 @@ impl RedisSource {
     /// The source `source`, whose particulars are `redis`.
     #[must_use]
     pub fn new(source: &config::Source, redis: &config::RedisSource) -> Self {
+        if redis.tls.insecure_skip_verify {
+            tracing::warn!(
+                source = &*source.name,
+                "insecure_skip_verify: the Redis server's certificate is not verified; anybody can answer in its place"
+            );
+        }
         Self {
             name: Arc::clone(&source.name),
             fleet: Arc::clone(source.fleet.as_ref().unwrap_or(&source.name)),
@@ -124,7 +131,11 @@ impl RedisSource {
             let held = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
             let mut link = match held {
                 Some(link) => link,
-                None => Link { redis: connect::open(&self.config).await?, info: Info::Allowed },
+                None => Link {
+                    redis: connect::open(&self.config).await?,
+                    info: Permission::Allowed,
+                    cluster_info: Permission::Allowed,
+                },
             };
             let walk = self.walk(&mut link).await?;
             *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
@@ -168,13 +179,17 @@ impl RedisSource {
         Ok(walk)
     }
 
-    /// Which server this is. Without the right to ask there is no telling a restart from an empty list; the rest stands.
+    /// Which server this is, and whether what it holds is what the workers wrote. Without the right to ask there is no
+    /// telling a restart from an empty list, nor a replica that is cut off from workers that died; the rest stands.
     async fn identify(&self, link: &mut Link) -> Result<Server, Refusal> {
-        if link.info == Info::Refused {
+        if link.info == Permission::Refused {
             return Ok(Server::default());
         }
         let mut pipe = redis::Pipeline::new();
-        pipe.cmd("INFO").arg("server").cmd("INFO").arg("commandstats").ignore_errors();
+        for section in ["server", "commandstats", "replication"] {
+            pipe.cmd("INFO").arg(section);
+        }
+        pipe.ignore_errors();
         let answers: Vec<RedisResult<String>> = pipe.query_async(&mut link.redis).await?;
         let mut text = String::new();
         for answer in answers {
@@ -185,18 +200,52 @@ impl RedisSource {
                     if !matches!(reason, Failure::PermissionDenied | Failure::Unimplemented | Failure::Internal) {
                         return Err(error.into());
                     }
-                    link.info = Info::Refused;
+                    link.info = Permission::Refused;
                     tracing::info!(
                         source = &*self.name,
                         reason = reason.word(),
-                        "the user may not run INFO, so a restarted Redis cannot be told from workers that left; \
-                         allow it with ACL SETUSER … +info",
+                        "the user may not run INFO, so a restarted Redis cannot be told from workers that left, nor a \
+                         replica without its master from workers that died; allow it with ACL SETUSER … +info",
                     );
                     return Ok(Server::default());
                 }
             }
         }
-        Ok(memory::read_info(&text))
+        let server = memory::read_info(&text);
+        if server.cut_off {
+            // By default it goes on serving what it had: every heartbeat in it stands still, and no worker died.
+            let why = "a replica whose link to its master is down: what it holds is old".to_owned();
+            return Err(Refusal { failure: Failure::ReadOnly, why });
+        }
+        if server.cluster {
+            self.ask_cluster(link).await?;
+        }
+        Ok(server)
+    }
+
+    /// A node of a cluster that is down lists its keys all the same, and an empty one lists nothing.
+    async fn ask_cluster(&self, link: &mut Link) -> Result<(), Refusal> {
+        if link.cluster_info == Permission::Refused {
+            return Ok(());
+        }
+        let answer: RedisResult<String> = redis::cmd("CLUSTER").arg("INFO").query_async(&mut link.redis).await;
+        match answer {
+            Ok(text) if text.lines().any(|line| line.trim() == "cluster_state:fail") => {
+                let why = "the cluster is down (cluster_state:fail)".to_owned();
+                Err(Refusal { failure: Failure::ClusterDown, why })
+            }
+            Ok(_) => Ok(()),
+            Err(error) if failure::of(&error) == Failure::PermissionDenied => {
+                link.cluster_info = Permission::Refused;
+                tracing::info!(
+                    source = &*self.name,
+                    "the user may not run CLUSTER INFO, so a cluster that is down and empty looks like one without \
+                     workers; allow it with ACL SETUSER … +cluster|info",
+                );
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// All keys of the pattern, each once, and those whose name is no worker's.
