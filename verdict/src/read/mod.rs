@@ -1,8 +1,10 @@
 //! The pure halves of the readers: from what came over the wire to an observation.
 
+pub mod cgroup;
 pub mod health;
 pub mod heartbeat;
 mod numbers;
+pub mod proc;
 pub mod stamp;
 
 /// Lower case, without what people join or end words with: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose
