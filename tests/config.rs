@@ -155,9 +155,23 @@ sources:
     username: me
     password_env: HELD
     match: host_pid
+    queues: [mail, bulk, mail]
 ";
     let settings = config::parse(text.as_bytes(), "full.yaml", folder, &env()).unwrap_or_else(|m| panic!("{m}"));
     (text.to_owned(), settings)
+}
+
+#[test]
+fn queues_on_redis_are_watched_whether_a_source_or_a_fleet_names_them() {
+    let text = "
+fleets: [{name: orders, queues: [{source: beats, task_queue: orders}]}]
+sources: [{name: beats, kind: redis, address: 'redis://redis', queues: [mail, orders]}]
+";
+    let settings = parse(text).unwrap_or_else(|m| panic!("{m}"));
+    let watched = settings.rulebook.sources[0].watch.iter().map(|(queue, kind)| (&**queue, kind.word()));
+    assert_eq!(watched.collect::<Vec<_>>(), [("mail", "activity"), ("orders", "activity")]);
+    let [queue] = &*settings.rulebook.of("orders").queues else { panic!("one queue, of one type") };
+    assert_eq!((&*queue.task_queue, queue.task_type.word(), &*queue.namespace), ("orders", "activity", ""));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use beats::{look, plain, source, source_of, worker};
+use beats::{look, patterned, plain, source, source_of, worker};
 use server::{RedisServer, free_port};
 use verdict::evidence::Listing;
 use verdict::time::WallTime;
@@ -110,7 +110,7 @@ async fn credentials_are_needed_checked_and_read_anew() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "wrong\n").unwrap();
     let password = Some(Secret::File(file.path().to_owned()));
-    let source = source(config::RedisSource { password, ..plain(server.url(0)) });
+    let source = source(config::RedisServer { password, ..plain(server.url(0)) });
     assert_eq!(look(&source).await.unwrap_err(), Failure::Unauthenticated);
     std::fs::write(file.path(), "right\n").unwrap();
     assert!(look(&source).await.unwrap().records.is_empty());
@@ -127,7 +127,7 @@ async fn a_user_without_rights_is_told_apart_from_one_who_lacks_only_info() {
         let words = [&["SETUSER", user, "on", ">pw"], rules].concat();
         server.run::<(), _>("ACL", &words);
         let (username, password) = (Some(user.to_owned()), Some(Secret::held("pw")));
-        source(config::RedisSource { username, password, ..plain(server.url(db)) })
+        source(config::RedisServer { username, password, ..plain(server.url(db)) })
     };
     let with = |user: &str, rules: &[&str]| database(user, rules, 0);
     let blind = with("blind", &["~*", "+ping", "+info"]);
@@ -187,13 +187,11 @@ async fn glob_characters_of_the_pattern_match_only_themselves_and_the_database_i
     let Some(server) = RedisServer::start(&[]) else { return };
     server.set("w[1]:a:beat", "1", &[]);
     server.set("w1:b:beat", "1", &[]);
-    let pattern = "w[1]:{id}:beat".to_owned();
-    let listing =
-        look(&source(config::RedisSource { pattern: pattern.clone(), ..plain(server.url(0)) })).await.unwrap();
+    let of = |db| patterned("w[1]:{id}:beat", plain(server.url(db)), Duration::from_secs(20));
+    let listing = look(&of(0)).await.unwrap();
     assert_eq!(listing.records.len(), 1);
     worker(&listing, "a");
-    let other = source(config::RedisSource { pattern, ..plain(server.url(3)) });
-    assert!(look(&other).await.unwrap().records.is_empty());
+    assert!(look(&of(3)).await.unwrap().records.is_empty());
     assert_eq!(look(&source(plain(server.url(99)))).await.unwrap_err(), Failure::NotFound);
 }
 
@@ -313,7 +311,7 @@ async fn tls_verifies_the_server_and_shows_a_client_certificate() {
         return;
     };
     let url: url::Url = format!("rediss://127.0.0.1:{port}").parse().unwrap();
-    let with = |tls: Tls| source(config::RedisSource { tls, ..plain(url.clone()) });
+    let with = |tls: Tls| source(config::RedisServer { tls, ..plain(url.clone()) });
     let good = Tls {
         ca_file: Some(at("ca.pem")),
         cert_file: Some(at("client.pem")),

@@ -110,7 +110,7 @@ async fn a_cluster_that_serves_no_slots_is_down_even_where_it_lists_an_empty_dat
     // Who may not ask after the cluster is told by the keys, where there are any.
     server.run::<(), _>("ACL", &["SETUSER", "few", "on", ">pw", "~*", "+scan", "+getrange", "+pttl", "+info"]);
     let (username, password) = (Some("few".to_owned()), Some(Secret::held("pw")));
-    let few = beats::source(config::RedisSource { username, password, ..plain(server.url(0)) });
+    let few = beats::source(config::RedisServer { username, password, ..plain(server.url(0)) });
     assert_eq!(look(&few).await.unwrap_err(), Failure::ClusterDown);
 }
 
@@ -121,7 +121,7 @@ async fn rights_that_are_taken_away_fail_the_look_and_given_back_are_used() {
     let acl = |rules: &[&str]| server.run::<(), _>("ACL", &[&["SETUSER", "exporter"], rules].concat());
     acl(&["on", ">pw", "~worker:*", "+scan", "+getrange", "+pttl", "+info"]);
     let (username, password) = (Some("exporter".to_owned()), Some(Secret::held("pw")));
-    let source = source(config::RedisSource { username, password, ..plain(server.url(0)) });
+    let source = source(config::RedisServer { username, password, ..plain(server.url(0)) });
     worker(&look(&source).await.unwrap(), "a");
     for (taken, given) in [("-scan", "+scan"), ("-getrange", "+getrange"), ("resetkeys", "~worker:*")] {
         acl(&[taken]);
@@ -153,8 +153,8 @@ async fn fifty_heartbeats_among_a_million_keys_are_found_without_stopping_the_se
     let calls: String = server.run("INFO", &["commandstats"]);
     assert!(calls.contains("cmdstat_scan:calls=100") && !calls.contains("cmdstat_keys:"), "{calls}");
 
-    let everything = config::RedisSource { pattern: "cache:{id}".to_owned(), ..plain(server.url(0)) };
-    assert_eq!(look(&source(everything)).await.unwrap_err(), Failure::Paging, "a million workers are none");
+    let everything = beats::patterned("cache:{id}", plain(server.url(0)), Duration::from_secs(20));
+    assert_eq!(look(&everything).await.unwrap_err(), Failure::Paging, "a million workers are none");
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_source_that_verifies_nothing_says_so_once_when_it_is_loaded() {
     let log = log::Log::default();
     let _guard = log.listen();
     let url: url::Url = "rediss://127.0.0.1:1".parse().unwrap();
-    source(config::RedisSource { tls: Tls { insecure_skip_verify: true, ..Tls::default() }, ..plain(url.clone()) });
+    source(config::RedisServer { tls: Tls { insecure_skip_verify: true, ..Tls::default() }, ..plain(url.clone()) });
     source(plain(url));
     let said: Vec<_> =
         log.text().lines().filter(|line| line.contains("insecure_skip_verify")).map(str::to_owned).collect();

@@ -182,7 +182,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::config::{Detail, HttpSource, HttpTarget, RedisSource, Source, Tls};
+    use crate::config::{Detail, HttpSource, HttpTarget, RedisSource, Source};
 
     fn source(name: &str, detail: Detail) -> Source {
         Source {
@@ -207,13 +207,7 @@ mod tests {
     }
 
     fn redis() -> Detail {
-        Detail::Redis(RedisSource {
-            url: "redis://127.0.0.1/".parse().unwrap(),
-            username: None,
-            password: None,
-            pattern: "worker:{id}:heartbeat".into(),
-            tls: Tls::default(),
-        })
+        Detail::Redis(RedisSource::at("redis://127.0.0.1/".parse().unwrap()))
     }
 
     fn settings() -> Settings {

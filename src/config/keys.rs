@@ -17,6 +17,7 @@ pub(super) enum Group {
     Targets,
     Http,
     Temporal,
+    RedisServer,
     Redis,
     Target,
     Access,
@@ -44,6 +45,7 @@ impl Group {
         Self::Http,
         Self::Temporal,
         Self::TaskQueue,
+        Self::RedisServer,
         Self::Redis,
         Self::Tls,
         Self::SecretRef,
@@ -54,7 +56,8 @@ impl Group {
         match self {
             Self::Fleet => &[Self::Rules],
             Self::Http => &[Self::Source, Self::Targets, Self::Access],
-            Self::Temporal | Self::Redis => &[Self::Source],
+            Self::Temporal => &[Self::Source],
+            Self::Redis => &[Self::Source, Self::RedisServer],
             _ => &[],
         }
     }
@@ -81,6 +84,7 @@ impl Group {
             Self::Targets => "a source with targets",
             Self::Http => "a source of kind http",
             Self::Temporal => "a source of kind temporal",
+            Self::RedisServer => "a source on Redis",
             Self::Redis => "a source of kind redis",
             Self::Target => "a target",
             Self::Access => "`access`",
@@ -112,7 +116,8 @@ impl Group {
             }
             Self::Http => "A health endpoint of each worker. It has the keys of a source with targets, too.",
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
-            Self::Redis => "Heartbeat keys in Redis, found by SCAN.",
+            Self::RedisServer => "What every source on a Redis server has: the connection, and queues to watch.",
+            Self::Redis => "Heartbeat keys in Redis, found by SCAN. It has the keys of a source on Redis, too.",
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
             Self::FileSd => "Targets from Prometheus `file_sd` files in JSON or YAML, read again when they change.",
@@ -266,9 +271,9 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Fleet, "expected_workers", Kind::Whole { least: 0, most: 1_000_000 }, Nothing, "How many workers there should be."),
     key(Group::Fleet, "queues", List(&Section(Group::FleetQueue)), Nothing, "Queues that its workers serve, where no source says so."),
 
-    key(Group::FleetQueue, "source", Kind::Name, Required, "Name of the Temporal source."),
+    key(Group::FleetQueue, "source", Kind::Name, Required, "Name of the source: of kind temporal, or on Redis."),
     key(Group::FleetQueue, "task_queue", Kind::Name, Required, "Name of the queue."),
-    key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),
+    key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
     key(Group::Source, "kind", Choice(&["http", "temporal", "redis"]), Required, "How it shows its workers."),
@@ -326,10 +331,12 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::TaskQueue, "name", Kind::Name, Required, "Name of the queue."),
     key(Group::TaskQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),
 
-    key(Group::Redis, "address", Kind::RedisUrl, Required, "`redis://host:6379/0`, or `rediss://` for TLS. Without credentials."),
-    key(Group::Redis, "username", Text, Nothing, "ACL user; needs a password."),
-    key(Group::Redis, "password_file", Kind::SecretFile, Nothing, "File with the password."),
-    key(Group::Redis, "password_env", Kind::SecretEnv, Nothing, "Variable with the password."),
+    key(Group::RedisServer, "address", Kind::RedisUrl, Required, "`redis://host:6379/0`, or `rediss://` for TLS. Without credentials."),
+    key(Group::RedisServer, "username", Text, Nothing, "ACL user; needs a password."),
+    key(Group::RedisServer, "password_file", Kind::SecretFile, Nothing, "File with the password."),
+    key(Group::RedisServer, "password_env", Kind::SecretEnv, Nothing, "Variable with the password."),
+    key(Group::RedisServer, "tls", Section(Group::Tls), Nothing, "TLS for `rediss://`."),
+    key(Group::RedisServer, "queues", List(&Kind::Name), Nothing, "Queues to watch: with kind `redis` the keys of lists or streams, else the names that the framework uses. Those that a framework registers itself are watched anyway."),
+
     key(Group::Redis, "pattern", Kind::Pattern, Value("worker:{id}:heartbeat"), "Key of a heartbeat; `{id}` stands where the worker's id is."),
-    key(Group::Redis, "tls", Section(Group::Tls), Nothing, "TLS for `rediss://`."),
 ];

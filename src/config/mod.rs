@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use verdict::rules::{Rulebook, SourceRules};
+use verdict::words::TaskType;
 
 pub use environment::{Environment, ProcessEnvironment, Variables};
 pub use mistake::{Mistake, Mistakes, Place};
@@ -122,9 +123,11 @@ impl Reader<'_> {
         }
         for queue in fleets.values().flat_map(|rules| &rules.queues) {
             // A queue that a fleet serves is watched, whether or not anybody polls it.
-            let source = sources.iter_mut().find(|source| source.name == queue.source);
-            if let Some(Detail::Temporal(temporal)) = source.map(|source| &mut source.detail) {
+            let Some(source) = sources.iter_mut().find(|source| source.name == queue.source) else { continue };
+            if let Detail::Temporal(temporal) = &mut source.detail {
                 temporal.task_queues.push((Arc::clone(&queue.task_queue), queue.task_type));
+            } else if let Some(server) = source.detail.server_mut() {
+                server.queues.push(Arc::clone(&queue.task_queue));
             }
         }
         let rulebook = Rulebook { default, fleets, sources: sources.iter_mut().map(source_rules).collect() };
@@ -146,7 +149,15 @@ fn source_rules(source: &mut Source) -> SourceRules {
             temporal.task_queues.dedup();
             (Arc::clone(&temporal.namespace), temporal.task_queues.clone())
         }
-        Detail::Http(_) | Detail::Redis(_) => (Arc::from(""), Vec::new()),
+        detail => match detail.server_mut() {
+            Some(server) => {
+                server.queues.sort();
+                server.queues.dedup();
+                let watch = server.queues.iter().map(|queue| (Arc::clone(queue), TaskType::Activity));
+                (Arc::from(""), watch.collect())
+            }
+            None => (Arc::from(""), Vec::new()),
+        },
     };
     SourceRules {
         name: Arc::clone(&source.name),

@@ -97,17 +97,22 @@ impl Reader<'_> {
                 }
                 continue;
             };
-            let Detail::Temporal(temporal) = &source.detail else {
-                let reason = format!("source \"{name}\" is of kind {}, which has no task queues", source.kind());
-                self.say(queue.at("source"), reason, "name a source of kind temporal");
-                continue;
-            };
-            queues.extend(task_types(queue).map(|task_type| QueueKey {
+            let key = |namespace: &Arc<str>, task_type| QueueKey {
                 source: Arc::clone(&source.name),
-                namespace: Arc::clone(&temporal.namespace),
+                namespace: Arc::clone(namespace),
                 task_queue: Arc::from(queue.text("task_queue")),
                 task_type,
-            }));
+            };
+            match &source.detail {
+                Detail::Temporal(temporal) => {
+                    queues.extend(task_types(queue).map(|task_type| key(&temporal.namespace, task_type)));
+                }
+                detail if detail.server().is_some() => queues.push(key(&Arc::from(""), TaskType::Activity)),
+                _ => {
+                    let reason = format!("source \"{name}\" is of kind {}, which has no task queues", source.kind());
+                    self.say(queue.at("source"), reason, "name a source of kind temporal, or one on Redis");
+                }
+            }
         }
         queues
     }

@@ -85,6 +85,25 @@ impl Detail {
     }
 }
 
+impl Detail {
+    /// The Redis server that a source reads; `None` for one that reads none.
+    #[must_use]
+    pub const fn server(&self) -> Option<&RedisServer> {
+        match self {
+            Self::Redis(redis) => Some(&redis.server),
+            Self::Http(_) | Self::Temporal(_) => None,
+        }
+    }
+
+    /// See [`Self::server`].
+    pub const fn server_mut(&mut self) -> Option<&mut RedisServer> {
+        match self {
+            Self::Redis(redis) => Some(&mut redis.server),
+            Self::Http(_) | Self::Temporal(_) => None,
+        }
+    }
+}
+
 /// Workers by address, and how they are reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
@@ -209,19 +228,44 @@ pub struct TemporalSource {
     pub requests_per_second: f64,
 }
 
-/// Heartbeat keys in Redis.
+/// A Redis server, for every kind of source that reads one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RedisSource {
+pub struct RedisServer {
     /// `redis://` or `rediss://`, without credentials.
     pub url: Url,
     /// ACL user.
     pub username: Option<String>,
     /// Password.
     pub password: Option<Secret>,
-    /// Key pattern with `{id}` where the worker's id stands: `worker:{id}:heartbeat`.
-    pub pattern: String,
     /// TLS for `rediss://`.
     pub tls: Tls,
+    /// Queues to watch, beyond those that are registered there.
+    pub queues: Vec<Arc<str>>,
+}
+
+impl RedisServer {
+    /// The server at this address, and for the rest what a configuration means that says nothing of it.
+    #[must_use]
+    pub fn at(url: Url) -> Self {
+        Self { url, username: None, password: None, tls: Tls::default(), queues: Vec::new() }
+    }
+}
+
+/// Heartbeat keys in Redis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedisSource {
+    /// Where.
+    pub server: RedisServer,
+    /// Key pattern with `{id}` where the worker's id stands: `worker:{id}:heartbeat`.
+    pub pattern: String,
+}
+
+impl RedisSource {
+    /// Heartbeats at this address, under the pattern that a configuration means that names none.
+    #[must_use]
+    pub fn at(url: Url) -> Self {
+        Self { server: RedisServer::at(url), pattern: "worker:{id}:heartbeat".to_owned() }
+    }
 }
 
 /// Command-line settings of `serve`, flag over environment over default.

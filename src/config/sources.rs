@@ -12,7 +12,9 @@ use super::reader::Reader;
 use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
-use super::settings::{Access, Detail, HttpSource, HttpTarget, RedisSource, Source, Targets, TemporalSource, Tls};
+use super::settings::{
+    Access, Detail, HttpSource, HttpTarget, RedisServer, RedisSource, Source, Targets, TemporalSource, Tls,
+};
 
 impl Reader<'_> {
     /// Fills the sources of `file` with what is in force, checks them, and makes settings of them.
@@ -37,8 +39,8 @@ impl Reader<'_> {
             let detail = match section.group {
                 Group::Http => Detail::Http(self.http(section, fleet.as_ref().unwrap_or(&name), &fleets)),
                 Group::Temporal => Detail::Temporal(self.temporal(section)),
-                Group::Redis => match self.redis(section) {
-                    Some(redis) => Detail::Redis(redis),
+                Group::Redis => match self.server(section) {
+                    Some(server) => Detail::Redis(RedisSource { server, pattern: section.text("pattern").to_owned() }),
                     None => continue,
                 },
                 _ => continue,
@@ -210,7 +212,8 @@ impl Reader<'_> {
         }
     }
 
-    fn redis(&mut self, section: &Section) -> Option<RedisSource> {
+    /// The Redis server of a source.
+    fn server(&mut self, section: &Section) -> Option<RedisServer> {
         let password = self.secret(section, "password_file", "password_env");
         if section.has("username") && password.is_none() {
             let hint = "add `password_file:` or `password_env:`";
@@ -220,12 +223,12 @@ impl Reader<'_> {
         if section.has("tls") && url.scheme() == "redis" {
             self.say(section.at("tls"), "\"tls\" for an address without TLS", "begin the address with rediss://");
         }
-        Some(RedisSource {
+        Some(RedisServer {
             url,
             username: section.find_text("username").map(str::to_owned),
             password,
-            pattern: section.text("pattern").to_owned(),
             tls: self.tls(section.section("tls")),
+            queues: section.texts("queues").map(Arc::from).collect(),
         })
     }
 

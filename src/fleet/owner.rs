@@ -236,7 +236,7 @@ mod tests {
     use verdict::time::{Moment, WallTime};
 
     use super::*;
-    use crate::config::{Detail, RedisSource, Source, Tls};
+    use crate::config::{Detail, RedisSource, Source};
     use crate::fleet::Readiness;
 
     fn settings(names: &[&str]) -> Arc<Settings> {
@@ -247,13 +247,7 @@ mod tests {
             minimum_interval: Duration::from_secs(2),
             maximum_interval: Duration::from_secs(30),
             match_host_pid: false,
-            detail: Detail::Redis(RedisSource {
-                url: "redis://127.0.0.1/".parse().unwrap(),
-                username: None,
-                password: None,
-                pattern: "worker:{id}:heartbeat".into(),
-                tls: Tls::default(),
-            }),
+            detail: Detail::Redis(RedisSource::at("redis://127.0.0.1/".parse().unwrap())),
         };
         Arc::new(Settings {
             rulebook: Arc::new(Rulebook::default()),

@@ -7,23 +7,18 @@ use std::time::Duration;
 
 use verdict::evidence::{Listing, Observation, Report, Scope};
 use verdict::words::Failure;
-use worker_exporter::config::{self, Detail, Tls};
+use worker_exporter::config::{self, Detail};
 use worker_exporter::observe::Observe;
 use worker_exporter::observe::redis::RedisSource;
 
-/// What a configuration says, with everything at its plainest.
-pub(crate) fn plain(url: url::Url) -> config::RedisSource {
-    config::RedisSource {
-        url,
-        username: None,
-        password: None,
-        pattern: "worker:{id}:heartbeat".to_owned(),
-        tls: Tls::default(),
-    }
+/// What a configuration says of the server, with everything at its plainest.
+pub(crate) fn plain(url: url::Url) -> config::RedisServer {
+    config::RedisServer::at(url)
 }
 
-/// A source of these particulars, with this deadline.
-pub(crate) fn source_of(redis: config::RedisSource, timeout: Duration) -> RedisSource {
+/// Heartbeats under this pattern, with this deadline.
+pub(crate) fn patterned(pattern: &str, server: config::RedisServer, timeout: Duration) -> RedisSource {
+    let redis = config::RedisSource { server, pattern: pattern.to_owned() };
     let source = config::Source {
         name: "beats".into(),
         fleet: Some("mail".into()),
@@ -36,9 +31,14 @@ pub(crate) fn source_of(redis: config::RedisSource, timeout: Duration) -> RedisS
     RedisSource::new(&source, &redis)
 }
 
-/// A source of these particulars.
-pub(crate) fn source(redis: config::RedisSource) -> RedisSource {
-    source_of(redis, Duration::from_secs(20))
+/// Heartbeats under the pattern that a configuration means that names none, with this deadline.
+pub(crate) fn source_of(server: config::RedisServer, timeout: Duration) -> RedisSource {
+    patterned("worker:{id}:heartbeat", server, timeout)
+}
+
+/// The same, with time enough.
+pub(crate) fn source(server: config::RedisServer) -> RedisSource {
+    source_of(server, Duration::from_secs(20))
 }
 
 /// One look at all heartbeats.

@@ -94,6 +94,8 @@ pub struct Listing {
     pub heartbeats: bool,
     /// Records that could not be read, by reason; they are counted, the others stand.
     pub unreadable: Vec<(Arc<str>, Failure)>,
+    /// Queues that are registered there, served or not: from now on they are watched.
+    pub queues: Vec<Arc<str>>,
 }
 
 /// Where a record belongs.
@@ -362,6 +364,9 @@ pub struct QueueReport {
     pub backlog: Option<u64>,
     /// Age of the head of the queue, as the server gives it.
     pub backlog_age: Option<Duration>,
+    /// The element that is served next, at either end where the end is not known. Where the head carries no stamp, the
+    /// time for which it stays the same tells that work waits.
+    pub ends: [Option<Mark>; 2],
     /// Tasks added a second, mean of 30 s.
     pub add_rate: Option<f64>,
     /// Tasks dispatched a second, mean of 30 s.

@@ -208,6 +208,18 @@ words! {
     }
 }
 
+impl SourceKind {
+    /// The queues that its workers name are queues that it can look at.
+    #[must_use]
+    pub const fn names_queues(self) -> bool {
+        match self {
+            Self::Temporal => true,
+            // The names in a heartbeat are the worker's own; which keys are queues is for the configuration to say.
+            Self::Http | Self::Redis => false,
+        }
+    }
+}
+
 words! {
     /// The four kinds of channel by which a worker shows itself.
     pub enum ChannelKind {

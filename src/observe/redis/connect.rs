@@ -14,7 +14,8 @@ use tokio_rustls::TlsConnector;
 use verdict::words::Failure;
 
 use super::failure;
-use crate::config::RedisSource;
+use super::meter::{Allowance, Metered};
+use crate::config::RedisServer;
 use crate::observe::tls;
 
 /// The first line of an answer is never longer than this, from whomever it comes.
@@ -47,8 +48,8 @@ impl From<tls::Unusable> for Refusal {
     }
 }
 
-/// Opens a connection that is ready for commands. The caller bounds it in time.
-pub(super) async fn open(config: &RedisSource) -> Result<MultiplexedConnection, Refusal> {
+/// Opens a connection that is ready for commands and receives no more than `allowance`. The caller bounds it in time.
+pub(super) async fn open(config: &RedisServer, allowance: Allowance) -> Result<MultiplexedConnection, Refusal> {
     let host = config.url.host_str().unwrap_or("127.0.0.1").trim_start_matches('[').trim_end_matches(']');
     let stream = dial(host, config.url.port().unwrap_or(PORT)).await?;
     let mut connection = if config.url.scheme() == "rediss" {
@@ -56,9 +57,10 @@ pub(super) async fn open(config: &RedisSource) -> Result<MultiplexedConnection, 
         let client = tls::client(&config.tls)?;
         let name = tls::server_name(&config.tls, host)?;
         let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
-        speak(stream.map_err(|error| Refusal::new(failure::of_io(&error), format!("TLS handshake: {error}")))?).await?
+        let stream = stream.map_err(|error| Refusal::new(failure::of_io(&error), format!("TLS handshake: {error}")))?;
+        speak(Metered::new(stream, allowance)).await?
     } else {
-        speak(stream).await?
+        speak(Metered::new(stream, allowance)).await?
     };
     greet(config, &mut connection).await?;
     Ok(connection)
@@ -124,7 +126,7 @@ where
     Ok(connection)
 }
 
-async fn greet(config: &RedisSource, connection: &mut MultiplexedConnection) -> Result<(), Refusal> {
+async fn greet(config: &RedisServer, connection: &mut MultiplexedConnection) -> Result<(), Refusal> {
     if let Some(password) = &config.password {
         let password = password.reveal().map_err(|error| {
             Refusal::new(Failure::Local, format!("the password ({password:?}) cannot be read: {error}"))

@@ -5,8 +5,11 @@
 
 mod connect;
 mod failure;
+mod links;
 mod memory;
+mod meter;
 mod pattern;
+mod queue;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -16,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
-use verdict::evidence::{Beat, Listing, Observation, Report, Scope, Slot, WorkerKey};
+use verdict::evidence::{Beat, Listing, Observation, QueueKey, QueueReport, Report, Scope, Slot, WorkerKey};
 use verdict::read::heartbeat;
 use verdict::time::Moment;
 use verdict::words::Failure;
 
 use self::connect::Refusal;
+use self::links::{Link, Links};
 use self::memory::{Memory, Server, Sighting};
 use self::pattern::Pattern;
 use crate::config;
@@ -41,16 +45,12 @@ const MAX_VALUE: usize = 64 * 1024;
 /// A Redis that holds heartbeats. Nothing happens before the first look, so it never fails to be made.
 #[derive(Debug)]
 pub struct RedisSource {
-    name: Arc<str>,
     fleet: Arc<str>,
-    timeout: Duration,
     aliases: Aliases,
-    config: config::RedisSource,
+    links: Links,
     pattern: Pattern,
     born: Instant,
-    connection: Mutex<Option<Link>>,
     memory: Mutex<Memory>,
-    complaint: Mutex<Option<String>>,
 }
 
 /// Whether records are joined with those of other sources by host and process id.
@@ -58,26 +58,6 @@ pub struct RedisSource {
 enum Aliases {
     None,
     HostPid,
-}
-
-/// A connection, and what the server was found to refuse on it.
-struct Link {
-    redis: MultiplexedConnection,
-    info: Permission,
-    cluster_info: Permission,
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-/// Whether we may ask. Each refused command lands in the server's ACL log, so it is not repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Permission {
-    Allowed,
-    Refused,
 }
 
 /// One key, read.
@@ -99,23 +79,13 @@ impl RedisSource {
     /// The source `source`, whose particulars are `redis`.
     #[must_use]
     pub fn new(source: &config::Source, redis: &config::RedisSource) -> Self {
-        if redis.tls.insecure_skip_verify {
-            tracing::warn!(
-                source = &*source.name,
-                "insecure_skip_verify: the Redis server's certificate is not verified; anybody can answer in its place"
-            );
-        }
         Self {
-            name: Arc::clone(&source.name),
             fleet: Arc::clone(source.fleet.as_ref().unwrap_or(&source.name)),
-            timeout: source.timeout,
+            links: Links::new(source, &redis.server),
             aliases: if source.match_host_pid { Aliases::HostPid } else { Aliases::None },
             pattern: Pattern::new(&redis.pattern),
-            config: redis.clone(),
             born: Instant::now(),
-            connection: Mutex::new(None),
             memory: Mutex::default(),
-            complaint: Mutex::default(),
         }
     }
 
@@ -123,49 +93,30 @@ impl RedisSource {
         Moment::after_start(self.born.elapsed())
     }
 
-    /// One look at all heartbeats. The connection is kept only if all went well: after any failure, and when the look is
-    /// dropped half way, the next one resolves, connects and authenticates anew. That is how a failover is followed.
+    /// One look at all heartbeats.
     async fn list(&self) -> Result<Listing, Failure> {
-        // Ours as well as the envelope's, so that a dropped connection is a certainty and not a courtesy.
-        let walk = tokio::time::timeout(self.timeout, async {
-            let held = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let mut link = match held {
-                Some(link) => link,
-                None => Link {
-                    redis: connect::open(&self.config).await?,
-                    info: Permission::Allowed,
-                    cluster_info: Permission::Allowed,
-                },
-            };
-            let walk = self.walk(&mut link).await?;
-            *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
-            Ok(walk)
+        let walk = self.links.bounded(async {
+            let mut link = self.links.take(links::LISTING).await?;
+            let walk = self.walk(&mut link).await;
+            self.links.done(link, walk)
         });
-        match walk.await {
-            Ok(Ok(walk)) => {
-                *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Ok(self.conclude(walk))
-            }
-            Ok(Err(refusal)) => Err(self.complain(refusal)),
-            Err(_) => Err(Failure::Timeout),
-        }
+        let walk = walk.await?;
+        self.links.content();
+        Ok(self.conclude(walk))
     }
 
-    /// Says once why; the same complaint is not repeated at each look.
-    fn complain(&self, refusal: Refusal) -> Failure {
-        let mut last = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(&refusal.why) {
-            tracing::warn!(
-                source = &*self.name, url = %self.config.url, reason = refusal.failure.word(), error = refusal.why,
-                "Redis could not be read",
-            );
-            *last = Some(refusal.why);
-        }
-        refusal.failure
+    /// One look at one of the configured queues.
+    async fn queue(&self, key: &QueueKey) -> Result<QueueReport, Failure> {
+        let look = self.links.bounded(async {
+            let mut link = self.links.take(links::QUEUE).await?;
+            let report = queue::look(&mut link.redis, &key.task_queue).await;
+            self.links.done(link, report)
+        });
+        look.await
     }
 
     async fn walk(&self, link: &mut Link) -> Result<Walk, Refusal> {
-        let server = self.identify(link).await?;
+        let server = self.links.identify(link).await?;
         let (keys, unreadable) = self.scan(&mut link.redis).await?;
         let mut walk = Walk { server, found: Vec::with_capacity(keys.len()), unreadable };
         for batch in keys.chunks(BATCH) {
@@ -177,75 +128,6 @@ impl RedisSource {
             return Err(Refusal { failure: Failure::PermissionDenied, why: why.to_owned() });
         }
         Ok(walk)
-    }
-
-    /// Which server this is, and whether what it holds is what the workers wrote. Without the right to ask there is no
-    /// telling a restart from an empty list, nor a replica that is cut off from workers that died; the rest stands.
-    async fn identify(&self, link: &mut Link) -> Result<Server, Refusal> {
-        if link.info == Permission::Refused {
-            return Ok(Server::default());
-        }
-        let mut pipe = redis::Pipeline::new();
-        for section in ["server", "commandstats", "replication"] {
-            pipe.cmd("INFO").arg(section);
-        }
-        pipe.ignore_errors();
-        let answers: Vec<RedisResult<String>> = pipe.query_async(&mut link.redis).await?;
-        let mut text = String::new();
-        for answer in answers {
-            match answer {
-                Ok(part) => text.push_str(&part),
-                Err(error) => {
-                    let reason = failure::of(&error);
-                    if !matches!(reason, Failure::PermissionDenied | Failure::Unimplemented | Failure::Internal) {
-                        return Err(error.into());
-                    }
-                    link.info = Permission::Refused;
-                    tracing::info!(
-                        source = &*self.name,
-                        reason = reason.word(),
-                        "the user may not run INFO, so a restarted Redis cannot be told from workers that left, nor a \
-                         replica without its master from workers that died; allow it with ACL SETUSER … +info",
-                    );
-                    return Ok(Server::default());
-                }
-            }
-        }
-        let server = memory::read_info(&text);
-        if server.cut_off {
-            // By default it goes on serving what it had: every heartbeat in it stands still, and no worker died.
-            let why = "a replica whose link to its master is down: what it holds is old".to_owned();
-            return Err(Refusal { failure: Failure::ReadOnly, why });
-        }
-        if server.cluster {
-            self.ask_cluster(link).await?;
-        }
-        Ok(server)
-    }
-
-    /// A node of a cluster that is down lists its keys all the same, and an empty one lists nothing.
-    async fn ask_cluster(&self, link: &mut Link) -> Result<(), Refusal> {
-        if link.cluster_info == Permission::Refused {
-            return Ok(());
-        }
-        let answer: RedisResult<String> = redis::cmd("CLUSTER").arg("INFO").query_async(&mut link.redis).await;
-        match answer {
-            Ok(text) if text.lines().any(|line| line.trim() == "cluster_state:fail") => {
-                let why = "the cluster is down (cluster_state:fail)".to_owned();
-                Err(Refusal { failure: Failure::ClusterDown, why })
-            }
-            Ok(_) => Ok(()),
-            Err(error) if failure::of(&error) == Failure::PermissionDenied => {
-                link.cluster_info = Permission::Refused;
-                tracing::info!(
-                    source = &*self.name,
-                    "the user may not run CLUSTER INFO, so a cluster that is down and empty looks like one without \
-                     workers; allow it with ACL SETUSER … +cluster|info",
-                );
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// All keys of the pattern, each once, and those whose name is no worker's.
@@ -312,7 +194,7 @@ impl RedisSource {
         let reset = memory.lost(&walk.server, self.now(), walk.found.iter().map(|found| found.key.as_slice()));
         let records = walk.found.iter().filter_map(|found| self.observation(&memory, found)).collect();
         memory.replace(walk.server, walk.found.into_iter().map(|found| (found.key, found.sighting)));
-        Listing { records, retention: None, reset, heartbeats: true, unreadable: walk.unreadable }
+        Listing { records, reset, heartbeats: true, unreadable: walk.unreadable, ..Listing::default() }
     }
 
     fn observation(&self, memory: &Memory, found: &Found) -> Option<Observation> {
@@ -381,8 +263,9 @@ impl Observe for RedisSource {
         Box::pin(async move {
             match scope {
                 Scope::Listing => self.list().await.map(Report::Listing),
+                Scope::Queue(key) => self.queue(key).await.map(Report::Queue),
                 // Keys are read all together; nobody asks for less.
-                Scope::Worker(_) | Scope::Queue(_) => Err(Failure::Unimplemented),
+                Scope::Worker(_) => Err(Failure::Unimplemented),
             }
         })
     }

@@ -111,6 +111,7 @@ impl Reader<'_> {
             }),
             pollers: self.pollers(task_queue, &answer.pollers),
             serving_builds: answer.versioning_info.as_ref().map(serving_builds).unwrap_or_default(),
+            ends: [None; 2],
         }
     }
 

@@ -271,6 +271,7 @@ impl Ledger {
         for queue in self.queues.values_mut() {
             queue.health.rearm(now);
             queue.heads.clear();
+            queue.still = None;
         }
         for worker in self.workers.values_mut() {
             for sight in worker.sights.values_mut() {
@@ -421,16 +422,20 @@ impl Ledger {
 
     /// A worker serves a queue: from now on the queue is watched.
     fn serve(&mut self, name: &Arc<str>, task_queue: &Arc<str>, observation: &Observation, now: Moment) {
-        let Some(source) = self.sources.get(name).filter(|s| s.rules.kind == SourceKind::Temporal) else { return };
-        for t in observation.types.iter().filter(|t| t.task_type != TaskType::LocalActivity) {
-            let key = QueueKey {
-                source: name.clone(),
-                namespace: source.rules.namespace.clone(),
-                task_queue: task_queue.clone(),
-                task_type: t.task_type,
-            };
-            self.queues.entry(key).or_insert_with(|| Queue::new(now)).served = now;
+        let Some(source) = self.sources.get(name).filter(|s| s.rules.kind.names_queues()) else { return };
+        if source.rules.kind != SourceKind::Temporal {
+            return self.watch(name, task_queue, TaskType::Activity, now);
         }
+        for t in observation.types.iter().filter(|t| t.task_type != TaskType::LocalActivity) {
+            self.watch(name, task_queue, t.task_type, now);
+        }
+    }
+
+    fn watch(&mut self, name: &Arc<str>, task_queue: &Arc<str>, task_type: TaskType, now: Moment) {
+        let Some(source) = self.sources.get(name) else { return };
+        let namespace = source.rules.namespace.clone();
+        let key = QueueKey { source: name.clone(), namespace, task_queue: task_queue.clone(), task_type };
+        self.queues.entry(key).or_insert_with(|| Queue::new(now)).served = now;
     }
 
     /// A look at one queue.
@@ -439,7 +444,7 @@ impl Ledger {
         let pollers = report.pollers.clone();
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.health.ended(seen.now, seen.wall, None);
-        queue.look(report);
+        queue.look(report, seen.now);
         let serves = |w: &Worker| {
             w.sights.contains_key(&key.source)
                 && w.task_queues.contains(&key.task_queue)
@@ -477,6 +482,9 @@ impl Ledger {
         }
         if !listing.heartbeats {
             return;
+        }
+        for task_queue in &listing.queues {
+            self.watch(name, task_queue, TaskType::Activity, seen.now);
         }
         let lost_memory = self.take_records(name, listing, seen);
         if outage || lost_memory {

@@ -167,13 +167,15 @@ impl Ledger {
         let Some(queue) = self.queues.get(key) else { return QueueView::of(key.clone()) };
         let report = &queue.report;
         let seen = queue.health.success.is_some();
+        // Redis knows no pollers: nobody says so there is not nobody polls.
+        let polled = self.sources.get(&key.source).is_some_and(|s| s.rules.kind == SourceKind::Temporal);
         let mut view = QueueView {
             backlog: report.backlog,
             backlog_age_seconds: report.backlog_age.map(|a| a.as_secs_f64()),
             add_rate: report.add_rate,
             dispatch_rate: report.dispatch_rate,
             rate_limited: report.rate_limited,
-            pollers: seen.then_some(report.pollers.len() as u64),
+            pollers: (seen && polled).then_some(report.pollers.len() as u64),
             waiting: queue.waiting(self.rules.default.waiting_age),
             expected: queue.expected,
             last_success: queue.health.success.map(|(_, wall)| wall),
@@ -184,10 +186,12 @@ impl Ledger {
             let around = self.around(&worker.key.fleet, now);
             let of_type = worker.types.iter().find(|t| t.task_type == key.task_type);
             let full = of_type.is_some_and(|t| t.available == Some(0) && t.used.is_some_and(|u| u > 0));
-            let silent = worker.standing.state == State::Down
-                || worker.channels.get(&(key.source.clone(), What::Access(key.task_type))).is_none_or(|c| {
+            let unpolled = || {
+                worker.channels.get(&(key.source.clone(), What::Access(key.task_type))).is_none_or(|c| {
                     c.silent >= worker.limits(&key.source, What::Access(key.task_type), c, around).critical
-                });
+                })
+            };
+            let silent = worker.standing.state == State::Down || (polled && unpolled());
             let count = match (worker.standing.state == State::Down, full, silent) {
                 (false, true, _) => &mut view.workers_full,
                 (true, ..) | (_, _, true) => &mut view.workers_silent,

@@ -5,6 +5,7 @@ pub mod health;
 pub mod heartbeat;
 mod numbers;
 pub mod proc;
+pub mod queue;
 pub mod stamp;
 
 /// Lower case, without what people join or end words with: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose

@@ -240,7 +240,7 @@ impl World {
             retention: Some(Duration::from_secs(300)),
             reset: false,
             heartbeats: !self.temporal.heartbeats_off,
-            unreadable: Vec::new(),
+            ..Listing::default()
         }))
     }
 
@@ -328,7 +328,7 @@ impl World {
             dispatch_rate: Some(0.0),
             rate_limited: Some(false),
             pollers,
-            serving_builds: Vec::new(),
+            ..QueueReport::default()
         }))
     }
 
@@ -395,7 +395,7 @@ impl World {
             retention: None,
             reset: self.redis_reset,
             heartbeats: true,
-            unreadable: Vec::new(),
+            ..Listing::default()
         }))
     }
 

@@ -353,6 +353,7 @@ fn the_figures_of_a_queue_are_read() {
             rate_limited: Some(false),
             pollers: vec![],
             serving_builds: vec![],
+            ends: [None; 2],
         }
     );
 }

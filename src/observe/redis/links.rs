@@ -1,0 +1,206 @@
+//! The connections of one source to its Redis, and what every kind of source on Redis does alike: a look under one
+//! deadline and with a cap, a connection that is kept only while all goes well, a complaint that is said once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::RedisResult;
+use redis::aio::MultiplexedConnection;
+use verdict::words::Failure;
+
+use super::connect::{self, Refusal};
+use super::failure;
+use super::memory::{self, Server};
+use super::meter::{Allowance, TooLarge};
+use crate::config;
+
+/// Looks at queues run beside a listing; more connections than this are not kept for them.
+const KEPT: usize = 4;
+/// What one look may receive. A listing of 200,000 heartbeats of a kilobyte fits.
+pub(super) const LISTING: usize = 256 << 20;
+/// What a look at one queue may receive: its head comes whole, whatever somebody put there.
+pub(super) const QUEUE: usize = 4 << 20;
+
+/// Whether we may ask. Each refused command lands in the server's ACL log, so it is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Permission {
+    Allowed,
+    Refused,
+}
+
+/// A connection, and what the server was found to refuse on it.
+pub(super) struct Link {
+    pub(super) redis: MultiplexedConnection,
+    allowance: Allowance,
+    info: Permission,
+    cluster_info: Permission,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Links {
+    name: Arc<str>,
+    timeout: Duration,
+    server: config::RedisServer,
+    idle: Mutex<Vec<Link>>,
+    complaint: Mutex<Option<String>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    pub(super) fn new(source: &config::Source, server: &config::RedisServer) -> Self {
+        if server.tls.insecure_skip_verify {
+            tracing::warn!(
+                source = &*source.name,
+                "insecure_skip_verify: the Redis server's certificate is not verified; anybody can answer in its place"
+            );
+        }
+        Self {
+            name: Arc::clone(&source.name),
+            timeout: source.timeout,
+            server: server.clone(),
+            idle: Mutex::default(),
+            complaint: Mutex::default(),
+        }
+    }
+
+    /// A connection for one look, which may receive so many bytes. [`Self::done`] keeps it only if all went well: after any
+    /// failure, and when a look is dropped half way, the next one resolves, connects and authenticates anew. That is how
+    /// a failover is followed.
+    pub(super) async fn take(&self, bytes: usize) -> Result<Link, Refusal> {
+        let held = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let link = match held {
+            Some(link) => link,
+            None => {
+                let allowance = Allowance::default();
+                allowance.fill(bytes);
+                let redis = connect::open(&self.server, allowance.clone()).await?;
+                Link { redis, allowance, info: Permission::Allowed, cluster_info: Permission::Allowed }
+            }
+        };
+        link.allowance.fill(bytes);
+        Ok(link)
+    }
+
+    fn give(&self, link: Link) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(link);
+        }
+    }
+
+    /// What a look on this connection came to: an allowance that was used up has its own reason.
+    pub(super) fn done<T>(&self, link: Link, done: Result<T, Refusal>) -> Result<T, Refusal> {
+        match done {
+            Ok(done) => {
+                self.give(link);
+                Ok(done)
+            }
+            Err(_) if link.allowance.exceeded() => {
+                Err(Refusal { failure: Failure::BodyTooLarge, why: TooLarge.to_string() })
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Lets a look run until the deadline. Ours as well as the envelope's, so that a dropped connection is a certainty
+    /// and not a courtesy. What failed is complained of once, and the same complaint not repeated at each look.
+    pub(super) async fn bounded<T>(&self, look: impl Future<Output = Result<T, Refusal>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, look).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(refusal)) => Err(self.complain(refusal)),
+            Err(_) => Err(Failure::Timeout),
+        }
+    }
+
+    /// All went well: the next complaint is news again.
+    pub(super) fn content(&self) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn complain(&self, refusal: Refusal) -> Failure {
+        let mut last = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != Some(&refusal.why) {
+            tracing::warn!(
+                source = &*self.name, url = %self.server.url, reason = refusal.failure.word(), error = refusal.why,
+                "Redis could not be read",
+            );
+            *last = Some(refusal.why);
+        }
+        refusal.failure
+    }
+
+    /// Which server this is, and whether what it holds is what the workers wrote. Without the right to ask there is no
+    /// telling a restart from an empty list, nor a replica that is cut off from workers that died; the rest stands.
+    pub(super) async fn identify(&self, link: &mut Link) -> Result<Server, Refusal> {
+        if link.info == Permission::Refused {
+            return Ok(Server::default());
+        }
+        let mut pipe = redis::Pipeline::new();
+        for section in ["server", "commandstats", "replication"] {
+            pipe.cmd("INFO").arg(section);
+        }
+        pipe.ignore_errors();
+        let answers: Vec<RedisResult<String>> = pipe.query_async(&mut link.redis).await?;
+        let mut text = String::new();
+        for answer in answers {
+            match answer {
+                Ok(part) => text.push_str(&part),
+                Err(error) => {
+                    let reason = failure::of(&error);
+                    if !matches!(reason, Failure::PermissionDenied | Failure::Unimplemented | Failure::Internal) {
+                        return Err(error.into());
+                    }
+                    link.info = Permission::Refused;
+                    tracing::info!(
+                        source = &*self.name,
+                        reason = reason.word(),
+                        "the user may not run INFO, so a restarted Redis cannot be told from workers that left, nor a \
+                         replica without its master from workers that died; allow it with ACL SETUSER … +info",
+                    );
+                    return Ok(Server::default());
+                }
+            }
+        }
+        let server = memory::read_info(&text);
+        if server.cut_off {
+            // By default it goes on serving what it had: every heartbeat in it stands still, and no worker died.
+            let why = "a replica whose link to its master is down: what it holds is old".to_owned();
+            return Err(Refusal { failure: Failure::ReadOnly, why });
+        }
+        if server.cluster {
+            self.ask_cluster(link).await?;
+        }
+        Ok(server)
+    }
+
+    /// A node of a cluster that is down lists its keys all the same, and an empty one lists nothing.
+    async fn ask_cluster(&self, link: &mut Link) -> Result<(), Refusal> {
+        if link.cluster_info == Permission::Refused {
+            return Ok(());
+        }
+        let answer: RedisResult<String> = redis::cmd("CLUSTER").arg("INFO").query_async(&mut link.redis).await;
+        match answer {
+            Ok(text) if text.lines().any(|line| line.trim() == "cluster_state:fail") => {
+                let why = "the cluster is down (cluster_state:fail)".to_owned();
+                Err(Refusal { failure: Failure::ClusterDown, why })
+            }
+            Ok(_) => Ok(()),
+            Err(error) if failure::of(&error) == Failure::PermissionDenied => {
+                link.cluster_info = Permission::Refused;
+                tracing::info!(
+                    source = &*self.name,
+                    "the user may not run CLUSTER INFO, so a cluster that is down and empty looks like one without \
+                     workers; allow it with ACL SETUSER … +cluster|info",
+                );
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
