@@ -355,9 +355,11 @@ fn the_reference_page_is_made_from_the_table() {
 
 #[test]
 fn check_answers_with_its_exit_code() {
+    use worker_exporter::cli::check::CheckFlags;
+
     let code = |files: &[&str]| {
         let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-        format!("{:?}", worker_exporter::cli::check::run(&files))
+        format!("{:?}", worker_exporter::cli::check::run(&CheckFlags::of(files)))
     };
     let (good, bad) = ("deploy/examples/minimal.yaml", "tests/config/bad/empty.yaml");
     assert_eq!(code(&[good]), format!("{:?}", ExitCode::SUCCESS));

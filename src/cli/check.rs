@@ -1,15 +1,51 @@
-//! `worker-exporter check FILE…`: every mistake of every file, in one run.
+//! `worker-exporter check FILE…`: every mistake of every file, in one run; with `--metrics` of what workers say.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use verdict::read::worker_metrics::Series;
+
+use super::exposition::{self, As};
 use crate::config::{self, ProcessEnvironment, Settings};
 
+/// Flags of `check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckFlags {
+    /// Files to validate; with --metrics, - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The files are expositions: they are read as a worker's /metrics would be, and what would be used is printed.
+    #[arg(long)]
+    metrics: bool,
+    /// How an exposition is read.
+    #[arg(long, value_enum, default_value = "auto", requires = "metrics")]
+    format: As,
+    /// A counter that would be its progress, such as jobs_total{queue="mail"}.
+    #[arg(long, value_name = "SERIES", requires = "metrics", value_parser = series)]
+    progress: Vec<Series>,
+}
+
+impl CheckFlags {
+    /// To validate these configuration files.
+    #[must_use]
+    pub const fn of(files: Vec<PathBuf>) -> Self {
+        Self { files, metrics: false, format: As::Auto, progress: Vec::new() }
+    }
+}
+
+fn series(text: &str) -> Result<Series, &'static str> {
+    Series::parse(text).map_err(|_| "write a name, such as jobs_total, or one with labels: jobs_total{queue=\"mail\"}")
+}
+
 /// Mistakes go to stderr, one line for each whole file to stdout. Exit: 0 when all are whole, else 2.
-pub fn run(files: &[PathBuf]) -> ExitCode {
+pub fn run(flags: &CheckFlags) -> ExitCode {
     let mut whole = true;
-    for file in files {
+    for file in &flags.files {
+        if flags.metrics {
+            whole &= exposition::check(file, flags.format, &flags.progress);
+            continue;
+        }
         // A closed pipe is no reason to answer otherwise: the exit code is the answer.
         match config::load(file, &ProcessEnvironment) {
             Ok(settings) => {

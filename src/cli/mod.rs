@@ -4,6 +4,7 @@ mod address;
 pub mod check;
 mod demo;
 mod explain;
+mod exposition;
 mod flags;
 mod healthcheck;
 mod load;
@@ -11,7 +12,6 @@ mod probe;
 mod serve;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -48,12 +48,8 @@ enum Command {
     Serve(serve::ServeFlags),
     /// The same program on a fleet simulated in this process; nothing else to install.
     Demo(demo::DemoFlags),
-    /// Validates configuration files: every mistake, with line, column and a hint.
-    Check {
-        /// Files to validate.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    /// Validates configuration files, or with --metrics expositions: every mistake, with its place and a hint.
+    Check(check::CheckFlags),
     /// Looks at one configured worker now and prints evidence, checks, score, state and reason.
     Probe(probe::ProbeFlags),
     /// Asks a running exporter whether it is ready; for images without a shell.
@@ -76,7 +72,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
-        Command::Check { files } => return check::run(&files),
+        Command::Check(flags) => return check::run(&flags),
         Command::Probe(flags) => probe::run(&flags),
         Command::Healthcheck(flags) => healthcheck::run(&flags),
     };
@@ -161,7 +157,7 @@ mod tests {
         let commands = std::iter::once(&command).chain(command.get_subcommands());
         for argument in commands.flat_map(clap::Command::get_arguments) {
             let Some(long) = argument.get_long() else { continue };
-            if ["help", "version", "fleet", "explain"].contains(&long) {
+            if ["help", "version", "fleet", "explain", "metrics", "format", "progress"].contains(&long) {
                 continue;
             }
             let twin = format!("WORKER_EXPORTER_{}", long.to_uppercase().replace(['.', '-'], "_"));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::time::{Moment, WallTime};
 use crate::words::{Failure, TaskType};
+use crate::work::Work;
 
 /// Who a worker is to the outside: its fleet and its stable slot in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -139,6 +140,8 @@ pub struct Observation {
     /// When the source will drop this record by itself if it does not beat (Redis TTL at this look): gone before that
     /// time it has left, gone after it it is silent.
     pub expires_in: Option<Duration>,
+    /// What it did since it started, where the source tells more of it than `numbers` and `types` do.
+    pub work: Option<Box<Work>>,
 }
 
 impl Observation {
@@ -159,6 +162,7 @@ impl Observation {
             info: Info::default(),
             task_queues: Vec::new(),
             expires_in: None,
+            work: None,
         }
     }
 }

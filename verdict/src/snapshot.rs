@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use crate::histogram::{BOUNDS, Histogram};
+
 use crate::evidence::{Info, Model, Numbers, QueueKey, Said, TypeReport, WorkerKey};
 use crate::rules::Page;
 use crate::time::{Moment, WallTime};
@@ -317,31 +319,4 @@ pub struct SourceView {
     pub workers: u64,
     /// What the gate says, for people.
     pub note: Option<String>,
-}
-
-/// Upper bounds of every histogram, seconds: 5 ms to 1 h. One fixed list, so that all can be added up.
-pub const BOUNDS: [f64; 16] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
-
-/// A histogram over [`BOUNDS`].
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Histogram {
-    /// Not cumulative; the last is above the greatest bound.
-    pub buckets: [u64; BOUNDS.len() + 1],
-    /// Sum of all values, seconds.
-    pub sum: f64,
-    /// Number of values.
-    pub count: u64,
-}
-
-impl Histogram {
-    /// Counts `value`, seconds.
-    pub fn record(&mut self, value: f64) {
-        let at = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
-        if let Some(bucket) = self.buckets.get_mut(at) {
-            *bucket += 1;
-        }
-        self.sum += value;
-        self.count += 1;
-    }
 }

@@ -1,12 +1,14 @@
 //! The pure halves of the readers: from what came over the wire to an observation.
 
 pub mod cgroup;
+pub mod exposition;
 pub mod health;
 pub mod heartbeat;
 mod numbers;
 pub mod proc;
 pub mod queue;
 pub mod stamp;
+pub mod worker_metrics;
 
 /// Lower case, without what people join or end words with: `Partially Available`, `OUT_OF_SERVICE` and `Alive!` lose
 /// what differs. Anything else stays, so that `po\0ng` is no `pong`.
