@@ -19,6 +19,7 @@ pub(super) enum Group {
     Temporal,
     RedisServer,
     Redis,
+    Celery,
     Target,
     Access,
     FileSd,
@@ -47,6 +48,7 @@ impl Group {
         Self::TaskQueue,
         Self::RedisServer,
         Self::Redis,
+        Self::Celery,
         Self::Tls,
         Self::SecretRef,
     ];
@@ -57,7 +59,7 @@ impl Group {
             Self::Fleet => &[Self::Rules],
             Self::Http => &[Self::Source, Self::Targets, Self::Access],
             Self::Temporal => &[Self::Source],
-            Self::Redis => &[Self::Source, Self::RedisServer],
+            Self::Redis | Self::Celery => &[Self::Source, Self::RedisServer],
             _ => &[],
         }
     }
@@ -86,6 +88,7 @@ impl Group {
             Self::Temporal => "a source of kind temporal",
             Self::RedisServer => "a source on Redis",
             Self::Redis => "a source of kind redis",
+            Self::Celery => "a source of kind celery",
             Self::Target => "a target",
             Self::Access => "`access`",
             Self::FileSd => "`file_sd`",
@@ -118,6 +121,9 @@ impl Group {
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
             Self::RedisServer => "What every source on a Redis server has: the connection, and queues to watch.",
             Self::Redis => "Heartbeat keys in Redis, found by SCAN. It has the keys of a source on Redis, too.",
+            Self::Celery => {
+                "Celery on a Redis broker: the events of its workers, and its queues. It has the keys of a source on Redis, too."
+            }
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
             Self::FileSd => "Targets from Prometheus `file_sd` files in JSON or YAML, read again when they change.",
@@ -162,7 +168,7 @@ pub(super) enum Kind {
     UrlPath,
     /// The name of a Prometheus label.
     Label,
-    /// A Redis key with `{id}`.
+    /// A Redis key or a node name, with `{id}`.
     Pattern,
     /// A file that must be readable.
     File,
@@ -253,7 +259,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Rules, "start_grace", at_least(1, "no worker starts sooner"), Value("1m"), "A new worker may be silent for this long, or for three cadences if that is longer."),
     key(Group::Rules, "drain_limit", at_least(1, "no worker drains sooner"), Value("30m"), "Draining for longer than this is stuck."),
     key(Group::Rules, "tombstone", TOMBSTONE, Value("15m"), "A `down` worker keeps its series for this long."),
-    key(Group::Rules, "longest_task", at_least(1, "shorter tasks need no limit"), Value("6h"), "No task takes longer than this: all slots busy and nothing finished for longer is `saturated`."),
+    key(Group::Rules, "longest_task", at_least(1, "shorter tasks need no limit"), Value("6h"), "No task takes longer than this: all slots busy, or a pool that holds tasks, and nothing finished for longer is `saturated`."),
     key(Group::Rules, "no_progress", Limits(&SPAN), Value("{warning: 65s, critical: 130s}"), "Time without progress of its own while work waits."),
     key(Group::Rules, "workflow_flat", at_least(10, "a workflow task may take its deadline of 10s"), Value("30s"), "Used workflow slots with a flat counter for this long are a dead loop."),
     key(Group::Rules, "waiting_age", SPAN, Value("1m"), "The head of a queue must be older than this for work to be waiting."),
@@ -276,7 +282,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis"]), Required, "How it shows its workers."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "celery"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
@@ -339,4 +345,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::RedisServer, "queues", List(&Kind::Name), Nothing, "Queues to watch: with kind `redis` the keys of lists or streams, else the names that the framework uses. Those that a framework registers itself are watched anyway."),
 
     key(Group::Redis, "pattern", Kind::Pattern, Value("worker:{id}:heartbeat"), "Key of a heartbeat; `{id}` stands where the worker's id is."),
+
+    key(Group::Celery, "pattern", Kind::Pattern, Says("every worker, its node name being its id"), "Node names, `{id}` standing where the id is: `mail@{id}` takes the workers of that name alone, whose hosts are their ids."),
+    key(Group::Celery, "key_prefix", Text, Nothing, "`global_keyprefix` of the broker's transport options."),
 ];

@@ -212,7 +212,7 @@ impl Kind {
             Self::HttpUrl | Self::RedisUrl => "URL".to_owned(),
             Self::UrlPath => "path of a URL".to_owned(),
             Self::Label => "label name".to_owned(),
-            Self::Pattern => "Redis key with `{id}`".to_owned(),
+            Self::Pattern => "name with `{id}`".to_owned(),
             Self::File | Self::SecretFile => "file".to_owned(),
             Self::Glob => "file pattern".to_owned(),
             Self::SecretEnv => "environment variable".to_owned(),

@@ -51,6 +51,7 @@ impl Source {
             Detail::Http(_) => SourceKind::Http,
             Detail::Temporal(_) => SourceKind::Temporal,
             Detail::Redis(_) => SourceKind::Redis,
+            Detail::Celery(_) => SourceKind::Celery,
         }
     }
 }
@@ -64,6 +65,8 @@ pub enum Detail {
     Temporal(TemporalSource),
     /// Heartbeat keys in Redis.
     Redis(RedisSource),
+    /// Celery on a Redis broker.
+    Celery(CelerySource),
 }
 
 impl Detail {
@@ -72,7 +75,7 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
-            Self::Temporal(_) | Self::Redis(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) => None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
-            Self::Temporal(_) | Self::Redis(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) => None,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Detail {
     pub const fn server(&self) -> Option<&RedisServer> {
         match self {
             Self::Redis(redis) => Some(&redis.server),
+            Self::Celery(celery) => Some(&celery.server),
             Self::Http(_) | Self::Temporal(_) => None,
         }
     }
@@ -99,6 +103,7 @@ impl Detail {
     pub const fn server_mut(&mut self) -> Option<&mut RedisServer> {
         match self {
             Self::Redis(redis) => Some(&mut redis.server),
+            Self::Celery(celery) => Some(&mut celery.server),
             Self::Http(_) | Self::Temporal(_) => None,
         }
     }
@@ -265,6 +270,25 @@ impl RedisSource {
     #[must_use]
     pub fn at(url: Url) -> Self {
         Self { server: RedisServer::at(url), pattern: "worker:{id}:heartbeat".to_owned() }
+    }
+}
+
+/// Celery on a Redis broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CelerySource {
+    /// The broker.
+    pub server: RedisServer,
+    /// Node name of a worker with `{id}` where its id stands. Workers of other names belong to somebody else.
+    pub pattern: String,
+    /// `global_keyprefix` of the transport.
+    pub key_prefix: String,
+}
+
+impl CelerySource {
+    /// A broker at this address, and for the rest what a configuration means that says nothing of it.
+    #[must_use]
+    pub fn at(url: Url) -> Self {
+        Self { server: RedisServer::at(url), pattern: "{id}".to_owned(), key_prefix: String::new() }
     }
 }
 

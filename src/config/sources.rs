@@ -13,7 +13,8 @@ use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
 use super::settings::{
-    Access, Detail, HttpSource, HttpTarget, RedisServer, RedisSource, Source, Targets, TemporalSource, Tls,
+    Access, CelerySource, Detail, HttpSource, HttpTarget, RedisServer, RedisSource, Source, Targets, TemporalSource,
+    Tls,
 };
 
 impl Reader<'_> {
@@ -41,6 +42,14 @@ impl Reader<'_> {
                 Group::Temporal => Detail::Temporal(self.temporal(section)),
                 Group::Redis => match self.server(section) {
                     Some(server) => Detail::Redis(RedisSource { server, pattern: section.text("pattern").to_owned() }),
+                    None => continue,
+                },
+                Group::Celery => match self.server(section) {
+                    Some(server) => Detail::Celery(CelerySource {
+                        server,
+                        pattern: section.find_text("pattern").unwrap_or("{id}").to_owned(),
+                        key_prefix: section.find_text("key_prefix").unwrap_or_default().to_owned(),
+                    }),
                     None => continue,
                 },
                 _ => continue,

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from harness.celery_part import CeleryBroker
 from harness.exporter import BINARY, Exporter
 from harness.http_part import HttpWorker
 from harness.network import Network, NetworkRefused
@@ -40,6 +41,12 @@ def temporal(processes):
 @pytest.fixture
 def redis_part(processes):
     return Redis(processes)
+
+
+@pytest.fixture
+def celery_part(processes, redis_part):
+    """Starts Celery workers on a Redis: `celery_part.worker("a")`."""
+    return CeleryBroker(processes, redis_part)
 
 
 @pytest.fixture

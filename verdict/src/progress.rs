@@ -121,6 +121,13 @@ fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut 
 /// Workers without task types: a counter that is flat while work waits and, unless it is named as the progress, nothing is
 /// in flight.
 fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
+    let tasks: Option<&Channel> = worker.channels.iter().find(|((_, what), _)| *what == What::Tasks).map(|(_, c)| c);
+    let flat = tasks.map(|c| c.silent);
+    // A pool that hangs looks like one whose tasks are long, until it has held a task for longer than any may take.
+    let held = worker.busy.get(&TaskType::Activity).map(|since| around.now.since(*since));
+    if flat.zip(held).is_some_and(|(flat, held)| flat.min(held) >= around.rules.longest_task) {
+        progress.saturated = true;
+    }
     let own = worker.numbers.waiting.map(|_| {
         worker.waiting.is_some_and(|(since, looks)| looks >= WAITING.0 && around.now.since(since) >= WAITING.1)
     });
@@ -134,8 +141,7 @@ fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
     };
     let named = worker.numbers.progress.is_some();
     let idle = named || worker.numbers.in_flight == Some(0);
-    let tasks: Option<&Channel> = worker.channels.iter().find(|((_, what), _)| *what == What::Tasks).map(|(_, c)| c);
-    let Some(flat) = tasks.map(|c| c.silent) else { return };
+    let Some(flat) = flat else { return };
     let silent = if waits && idle { flat } else { Duration::ZERO };
     let cadence = worker
         .channels

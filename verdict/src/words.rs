@@ -159,7 +159,7 @@ words! {
         NotPolling = "not_polling": "Work waits and it has free slots, but it does not poll.",
         TasksNotProcessed = "tasks_not_processed": "It holds workflow tasks past their deadline and processes none: its loop is blocked.",
         NoProgress = "no_progress": "Work waits, it has nothing in flight, and its progress counter is flat.",
-        Saturated = "saturated": "All its slots are busy and nothing finished for longer than its longest task.",
+        Saturated = "saturated": "All its slots are busy, or its pool holds tasks, and nothing finished for longer than its longest task.",
         Flapping = "flapping": "Its state changed more than four times in ten minutes.",
         Unhealthy = "unhealthy": "Its own health answer says unhealthy.",
         Contradiction = "contradiction": "The code and the body of its health answer disagree.",
@@ -205,6 +205,7 @@ words! {
         Http = "http": "A health endpoint of each worker.",
         Temporal = "temporal": "The worker registry and the task queues of a Temporal namespace.",
         Redis = "redis": "Heartbeat keys in Redis.",
+        Celery = "celery": "The events and the queues of Celery workers, on a Redis broker.",
     }
 }
 
@@ -213,7 +214,7 @@ impl SourceKind {
     #[must_use]
     pub const fn names_queues(self) -> bool {
         match self {
-            Self::Temporal => true,
+            Self::Temporal | Self::Celery => true,
             // The names in a heartbeat are the worker's own; which keys are queues is for the configuration to say.
             Self::Http | Self::Redis => false,
         }

@@ -487,6 +487,14 @@ impl Worker {
                 self.busy.remove(&t.task_type);
             }
         }
+        // Without types it is one pool, and its tasks are what frameworks call jobs.
+        if let (Some(in_flight), true) = (observation.numbers.in_flight, observation.types.is_empty()) {
+            if in_flight > 0 {
+                self.busy.entry(TaskType::Activity).or_insert(now);
+            } else {
+                self.busy.remove(&TaskType::Activity);
+            }
+        }
         if let Some(waiting) = observation.numbers.waiting {
             self.waiting = (waiting > 0).then(|| self.waiting.map_or((now, 1), |(since, looks)| (since, looks + 1)));
         }

@@ -3,11 +3,12 @@
 //! The sockets are ours and not the library's, so that each step has its own reason when it fails (name, route,
 //! refusal, certificate, credentials), and so that a failover behind a name is followed at the next look.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
@@ -15,13 +16,18 @@ use verdict::words::Failure;
 
 use super::failure;
 use super::meter::{Allowance, Metered};
-use crate::config::RedisServer;
+use crate::config::{RedisServer, Secret};
 use crate::observe::tls;
 
 /// The first line of an answer is never longer than this, from whomever it comes.
 const MAX_LINE: usize = 512;
 /// The port of Redis, where the address names none.
 const PORT: u16 = 6379;
+
+/// What a connection runs over.
+trait Socket: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Socket for S {}
 
 /// A failure with what the log should say of it; the word alone goes further.
 #[derive(Debug)]
@@ -50,20 +56,47 @@ impl From<tls::Unusable> for Refusal {
 
 /// Opens a connection that is ready for commands and receives no more than `allowance`. The caller bounds it in time.
 pub(super) async fn open(config: &RedisServer, allowance: Allowance) -> Result<MultiplexedConnection, Refusal> {
+    let mut connection = speak(socket(config, allowance).await?).await?;
+    greet(config, &mut connection).await?;
+    Ok(connection)
+}
+
+/// Opens a connection that is ready to subscribe. A message larger than `allowance` ends it.
+pub(super) async fn subscriber(config: &RedisServer, allowance: Allowance) -> Result<PubSub, Refusal> {
+    let mut info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
+    if let Some(password) = &config.password {
+        info = info.set_password(reveal(password)?.expose_secret());
+        if let Some(username) = &config.username {
+            info = info.set_username(username);
+        }
+    }
+    Ok(PubSub::new(&info, socket(config, allowance).await?).await?)
+}
+
+/// The database that the address names.
+pub(super) fn database(config: &RedisServer) -> &str {
+    match config.url.path().trim_matches('/') {
+        "" => "0",
+        db => db,
+    }
+}
+
+/// A connection over which a Redis has answered, encrypted where the address says so.
+async fn socket(config: &RedisServer, allowance: Allowance) -> Result<Pin<Box<dyn Socket>>, Refusal> {
     let host = config.url.host_str().unwrap_or("127.0.0.1").trim_start_matches('[').trim_end_matches(']');
     let stream = dial(host, config.url.port().unwrap_or(PORT)).await?;
-    let mut connection = if config.url.scheme() == "rediss" {
+    let mut socket: Pin<Box<dyn Socket>> = if config.url.scheme() == "rediss" {
         // Made anew for each connection, so that a rotated file needs no restart.
         let client = tls::client(&config.tls)?;
         let name = tls::server_name(&config.tls, host)?;
         let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
         let stream = stream.map_err(|error| Refusal::new(failure::of_io(&error), format!("TLS handshake: {error}")))?;
-        speak(Metered::new(stream, allowance)).await?
+        Box::pin(Metered::new(stream, allowance))
     } else {
-        speak(Metered::new(stream, allowance)).await?
+        Box::pin(Metered::new(stream, allowance))
     };
-    greet(config, &mut connection).await?;
-    Ok(connection)
+    ping(&mut socket).await?;
+    Ok(socket)
 }
 
 async fn dial(host: &str, port: u16) -> Result<TcpStream, Refusal> {
@@ -111,11 +144,10 @@ where
     }
 }
 
-async fn speak<S>(mut stream: S) -> Result<MultiplexedConnection, Refusal>
+async fn speak<S>(stream: S) -> Result<MultiplexedConnection, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    ping(&mut stream).await?;
     // Nothing is sent by the library itself: a proxy or an old server may refuse HELLO and CLIENT SETINFO.
     let info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
     // The deadline of the look is the only one.
@@ -128,9 +160,7 @@ where
 
 async fn greet(config: &RedisServer, connection: &mut MultiplexedConnection) -> Result<(), Refusal> {
     if let Some(password) = &config.password {
-        let password = password.reveal().map_err(|error| {
-            Refusal::new(Failure::Local, format!("the password ({password:?}) cannot be read: {error}"))
-        })?;
+        let password = reveal(password)?;
         let mut auth = Cmd::new();
         auth.arg("AUTH");
         if let Some(username) = &config.username {
@@ -139,9 +169,15 @@ async fn greet(config: &RedisServer, connection: &mut MultiplexedConnection) -> 
         auth.arg(password.expose_secret());
         auth.exec_async(connection).await?;
     }
-    match config.url.path().trim_matches('/') {
-        "" | "0" => {}
+    match database(config) {
+        "0" => {}
         db => redis::cmd("SELECT").arg(db).exec_async(connection).await?,
     }
     Ok(())
+}
+
+fn reveal(password: &Secret) -> Result<SecretString, Refusal> {
+    password
+        .reveal()
+        .map_err(|error| Refusal::new(Failure::Local, format!("the password ({password:?}) cannot be read: {error}")))
 }

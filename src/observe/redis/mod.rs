@@ -3,6 +3,7 @@
 //! One look is one walk over the keys of the pattern, then `GETRANGE` and `PTTL` for each. Never KEYS, which stops the
 //! server; never a whole value of unknown size. Redis is single-threaded and not ours: it serves the workers first.
 
+pub mod celery;
 mod connect;
 mod failure;
 mod links;

@@ -35,7 +35,8 @@ impl Pattern {
     }
 }
 
-fn escape(text: &[u8], glob: &mut Vec<u8>) {
+/// Adds `text` to a glob in which it means itself.
+pub(super) fn escape(text: &[u8], glob: &mut Vec<u8>) {
     for byte in text {
         if b"*?[]\\^-".contains(byte) {
             glob.push(b'\\');

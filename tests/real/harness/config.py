@@ -25,6 +25,11 @@ def redis(server, name="redis", fleet="beats", every="2s", timeout="1s", **keys)
     return {"name": name, "kind": "redis", "address": server.url, "fleet": fleet, "timeout": timeout, "maximum_interval": every, **keys}
 
 
+def celery(broker, name="celery", fleet="celery", **keys):
+    """Celery workers on a broker. They say themselves how often they beat."""
+    return {"name": name, "kind": "celery", "address": broker.url, "fleet": fleet, **keys}
+
+
 def http(*workers, name="http", fleet="web", every="2s", timeout="1s", **keys):
     """Workers by address. Looked at every two seconds, so that a test need not wait for three misses of thirty."""
     targets = [{"id": worker.worker, "url": worker.url} for worker in workers]

@@ -1,5 +1,6 @@
 //! The pure halves of the readers: from what came over the wire to an observation.
 
+pub mod celery;
 pub mod cgroup;
 pub mod exposition;
 pub mod health;
