@@ -23,6 +23,10 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// A first look is never further away than this, however long the interval.
 pub const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(2);
 
+/// A queue that is looked at less often than this is one of so many that the request budget sets their pace. Its first
+/// look keeps to that pace, too.
+pub const MANY_QUEUES: Duration = Duration::from_secs(10);
+
 /// Due for longer than this means that we did not run, not that we were busy for a moment.
 pub const STALL: Duration = Duration::from_secs(5);
 
@@ -86,7 +90,11 @@ impl Entry {
     }
 
     fn soon(&self, now: Moment) -> Moment {
-        now + remainder(self.hash, self.interval.min(FIRST_LOOK_WITHIN))
+        // Hundreds of queues in two seconds would spend the request budget of minutes, and those that found it spent would
+        // wait for another whole interval.
+        let spread = matches!(self.scope, Scope::Queue(_)) && self.interval > MANY_QUEUES;
+        let within = if spread { self.interval } else { self.interval.min(FIRST_LOOK_WITHIN) };
+        now + remainder(self.hash, within)
     }
 }
 

@@ -621,10 +621,19 @@ impl Worker {
         };
         let health = match (self.sights.get(source), what) {
             (_, What::Access(task_type)) => {
-                // Beside a heartbeat the server's view of its polls is a help; it does not stand in for it while it fails.
-                let beats = self.channels.keys().any(|(_, what)| *what == What::Beat);
+                // Beside a heartbeat the server's view of its polls is a help; it does not stand in for it while it fails,
+                // nor when the list of workers fails and the queue was not looked at since: with hundreds of queues the
+                // look at this one may be minutes old.
+                let beat = self.channels.iter().find(|((s, what), _)| &**s == source && *what == What::Beat);
+                let lost = beat.is_some_and(|(_, beat)| {
+                    let limit = self.limits(source, What::Beat, beat, around).warning;
+                    of.health.failing.is_some() && of.health.blind(around.now, limit, self.interval(source, around))
+                });
+                let at = |health: &Health| health.success.map(|(at, _)| at);
+                let seen_since = |q: &Queue| at(&q.health) > at(&of.health);
                 let unseen = |q: &Queue| {
-                    (beats && q.health.failing.is_some())
+                    (beat.is_some() && q.health.failing.is_some())
+                        || (lost && !seen_since(q))
                         || (!q.health.fresh(around.now, QUEUE_INTERVAL)
                             && q.health.blind(around.now, warning(), QUEUE_INTERVAL))
                 };

@@ -1231,7 +1231,7 @@ fn a_mixed_worker_that_is_killed_is_down_and_stays_so_while_one_of_its_sources_i
 #[test]
 fn burying_a_thousand_and_showing_many_fleets_grows_no_faster_than_their_number() {
     let mut took = Vec::new();
-    for count in [500_u32, 2000] {
+    for count in [500_u32, 4000] {
         let mut bench = Bench::new(rulebook(Rules::default(), 5));
         let all = |t: f64| {
             (0..count)
@@ -1239,20 +1239,23 @@ fn burying_a_thousand_and_showing_many_fleets_grows_no_faster_than_their_number(
                 .collect::<Vec<_>>()
         };
         bench.run(30.0, |source, _, t| (source == "redis").then(|| listing(all(t))).flatten());
-        let began = Instant::now();
-        drop(bench.workers());
-        let shown = began.elapsed();
-        let began = Instant::now();
+        // The best of several: another process may take the core in the middle of one.
+        let shown = (0..5).map(|_| {
+            let began = Instant::now();
+            drop(bench.workers());
+            began.elapsed()
+        });
+        let shown = shown.min().unwrap();
         let keys: Vec<_> = bench.workers().into_iter().map(|w| w.key).collect();
-        let asked = began.elapsed();
         let began = Instant::now();
         for key in keys.iter().take(100) {
             bench.ledger.forget(key, at(bench.now), wall(bench.now));
         }
-        took.push((shown, asked, began.elapsed()));
+        took.push((shown, began.elapsed()));
     }
-    eprintln!("500 and 2000 workers: snapshot, snapshot, forget 100: {took:?}");
-    assert!(took[1].0 < took[0].0 * 10, "snapshot {took:?}");
+    eprintln!("500 and 4000 workers: snapshot, forget 100: {took:?}");
+    // Eight times as many: what grows with the square takes 64 times as long, and a busy machine is no such thing.
+    assert!(took[1].0 < took[0].0 * 40, "snapshot {took:?}");
 }
 
 /// A frozen page: every list lacks somebody else for one look. Nobody is convicted, and the dead are still found.

@@ -3,6 +3,8 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use verdict::rules::Rules;
 use verdict::words::{Failure, Reason, State, TaskType};
 use world::{Process, Web, World};
@@ -204,6 +206,26 @@ fn the_server_is_away_for_ten_minutes_workers_are_unknown_and_nobody_is_down() {
         assert!(!world.was_ever(other, State::Down));
     }
     assert_eq!(world.state("a/orders"), Some(State::Down));
+}
+
+#[test]
+fn where_hundreds_of_queues_are_watched_an_expired_key_makes_its_workers_unknown_as_soon_as_anywhere() {
+    let mut world = three(1.0);
+    let mut rules = world::rulebook(Rules::default(), 5);
+    rules.sources[0].watch = (0..200).map(|n| (Arc::from(format!("named-{n}")), TaskType::Activity)).collect();
+    world.ledger.configure(Arc::new(rules), world.moment());
+    world.run(200.0);
+    world.temporal.failing = Some(Failure::Unauthenticated);
+    world.run(20.0);
+    for worker in ["a/orders", "b/orders", "c/orders"] {
+        assert_eq!(world.state(worker), Some(State::Unknown), "what a queue showed before is no news: {worker}");
+    }
+    world.temporal.failing = None;
+    world.run(20.0);
+    for worker in ["a/orders", "b/orders", "c/orders"] {
+        assert_eq!(world.state(worker), Some(State::Healthy));
+        assert!(!world.was_ever(worker, State::Down));
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use verdict::evidence::WorkerKey;
+use verdict::evidence::{QueueKey, WorkerKey};
+use verdict::words::TaskType;
 
 use super::*;
 
@@ -52,6 +53,32 @@ fn the_first_look_comes_within_two_seconds_however_long_the_interval() {
         let tick = table.next_tick().unwrap();
         assert!(tick >= at(100.0) && tick <= at(102.0) + TICK, "{tick:?}");
     }
+}
+
+/// Queue number `number` of many.
+fn queue(number: usize) -> Scope {
+    Scope::Queue(QueueKey {
+        source: "source".into(),
+        namespace: "default".into(),
+        task_queue: number.to_string().into(),
+        task_type: TaskType::Activity,
+    })
+}
+
+#[test]
+fn the_first_looks_at_very_many_queues_keep_to_the_pace_of_their_budget() {
+    let mut table = Timetable::default();
+    for number in 0..400 {
+        table.wish(every(queue(number), 100.0), START);
+    }
+    for (since, second) in [(0.0, 10.0), (10.0, 50.0), (50.0, 100.0)] {
+        let looks = play(&mut table, at(second)).len();
+        let rate = f64::from(u32::try_from(looks).unwrap()) / (second - since);
+        assert!((2.5..5.5).contains(&rate), "{rate} looks a second until {second}");
+    }
+    let mut few = Timetable::default();
+    few.wish(every(queue(1), 10.0), START);
+    assert_eq!(play(&mut few, at(2.0) + TICK).len(), 1, "a few queues are looked at soon");
 }
 
 #[test]
