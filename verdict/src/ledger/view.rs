@@ -1,6 +1,6 @@
 //! The present as it is shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Ledger;
@@ -25,7 +25,7 @@ impl Ledger {
             taken: now,
             taken_wall: wall,
             fleets: self.fleet_views(&workers),
-            queues: self.queues.keys().map(|key| self.queue_view(key, now)).collect(),
+            queues: self.queue_views(now),
             sources: self
                 .rules
                 .sources
@@ -111,7 +111,13 @@ impl Ledger {
     fn fleet_views(&self, workers: &[WorkerView]) -> Vec<FleetView> {
         let mut names: BTreeSet<&Arc<str>> = self.rules.fleets.keys().chain(self.fleets.keys()).collect();
         names.extend(workers.iter().map(|w| &w.key.fleet));
-        names.into_iter().map(|name| self.fleet_view(name, workers)).collect()
+        // Sorted by fleet: each fleet is one run of them.
+        let of = |name: &Arc<str>| {
+            let from = workers.partition_point(|w| w.key.fleet < *name);
+            let until = workers.partition_point(|w| w.key.fleet <= *name);
+            workers.get(from..until).unwrap_or_default()
+        };
+        names.into_iter().map(|name| self.fleet_view(name, of(name))).collect()
     }
 
     fn fleet_view(&self, name: &Arc<str>, workers: &[WorkerView]) -> FleetView {
@@ -130,7 +136,7 @@ impl Ledger {
         };
         let mut slots: BTreeMap<TaskType, (u64, Option<u64>)> = BTreeMap::new();
         let mut sources = BTreeSet::new();
-        for worker in workers.iter().filter(|w| w.key.fleet == *name) {
+        for worker in workers {
             if let Some((count, _)) = view.workers.iter_mut().zip(State::ALL).find(|(_, s)| **s == worker.state) {
                 *count += 1;
             }
@@ -163,7 +169,23 @@ impl Ledger {
                 .any(|(_, w)| serves(w, queue))
     }
 
-    fn queue_view(&self, key: &QueueKey, now: Moment) -> QueueView {
+    fn queue_views(&self, now: Moment) -> Vec<QueueView> {
+        // By queue, so that many queues do not walk through all workers each.
+        let mut servants: HashMap<&str, Vec<&Worker>> = HashMap::new();
+        if !self.queues.is_empty() {
+            for worker in self.workers.values().filter(|w| !w.departed) {
+                for queue in &worker.task_queues {
+                    servants.entry(queue).or_default().push(worker);
+                }
+            }
+        }
+        let none = Vec::new();
+        let of = |key: &QueueKey| servants.get(&*key.task_queue).unwrap_or(&none);
+        self.queues.keys().map(|key| self.queue_view(key, of(key), now)).collect()
+    }
+
+    /// `servants` take tasks of a queue of this name.
+    fn queue_view(&self, key: &QueueKey, servants: &[&Worker], now: Moment) -> QueueView {
         let Some(queue) = self.queues.get(key) else { return QueueView::of(key.clone()) };
         let report = &queue.report;
         let seen = queue.health.success.is_some();
@@ -182,7 +204,7 @@ impl Ledger {
             failure: queue.health.failing,
             ..QueueView::of(key.clone())
         };
-        for worker in self.workers.values().filter(|w| !w.departed && serves(w, key)) {
+        for worker in servants.iter().filter(|w| serves(w, key)) {
             let around = self.around(&worker.key.fleet, now);
             let of_type = worker.types.iter().find(|t| t.task_type == key.task_type);
             let full = of_type.is_some_and(|t| t.available == Some(0) && t.used.is_some_and(|u| u > 0));
