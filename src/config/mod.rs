@@ -6,6 +6,7 @@
 mod environment;
 mod keys;
 mod mistake;
+mod profile;
 mod quantity;
 mod reader;
 mod reference;
@@ -17,6 +18,7 @@ mod shown;
 mod sources;
 mod tree;
 mod values;
+mod web;
 
 use std::fs::File;
 use std::io::Read;
@@ -31,6 +33,7 @@ pub use mistake::{Mistake, Mistakes, Place};
 pub use reference::reference;
 pub use secret::Secret;
 pub use settings::*;
+pub use web::{ClientAuth, Hash, Pem, Rate, TlsVersions, WebConfig, WebTls, parse_web};
 
 use keys::Group;
 use reader::Reader;
