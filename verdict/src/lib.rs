@@ -7,6 +7,7 @@ pub mod cadence;
 pub mod channel;
 pub mod checks;
 pub mod evidence;
+mod host;
 pub mod ledger;
 pub mod progress;
 pub mod queue;
