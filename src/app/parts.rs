@@ -10,6 +10,7 @@ use crate::discovery::Found;
 pub(super) use crate::discovery::watch;
 use crate::observe::Observe;
 use crate::observe::http::HttpSource;
+use crate::observe::process::ProcessSource;
 use crate::observe::redis::RedisSource;
 use crate::observe::redis::celery::CelerySource;
 use crate::observe::targets::Known;
@@ -30,9 +31,10 @@ pub(super) fn part(source: &Source) -> Part {
             let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, known);
             if source.match_host_pid { observer.matching_host_pid() } else { observer }
         }),
-        Detail::Temporal(temporal) => listing(Arc::new(TemporalSource::connect(source, temporal))),
-        Detail::Redis(redis) => listing(Arc::new(RedisSource::new(source, redis))),
-        Detail::Celery(celery) => listing(Arc::new(CelerySource::new(source, celery))),
+        Detail::Temporal(temporal) => alone(Arc::new(TemporalSource::connect(source, temporal))),
+        Detail::Process(process) => alone(Arc::new(ProcessSource::new(source, process))),
+        Detail::Redis(redis) => alone(Arc::new(RedisSource::new(source, redis))),
+        Detail::Celery(celery) => alone(Arc::new(CelerySource::new(source, celery))),
     }
 }
 
@@ -43,8 +45,8 @@ fn asking<O: Observe + 'static>(make: impl FnOnce(Known) -> O) -> Part {
     Part { observer, learn: Box::new(move |found| learn(&known, found)) }
 }
 
-/// A source that lists its own workers.
-fn listing(observer: Arc<dyn Observe>) -> Part {
+/// A source that lists its own workers, or knows them from the configuration.
+fn alone(observer: Arc<dyn Observe>) -> Part {
     Part { observer, learn: Box::new(|_| ()) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use verdict::snapshot::{ChannelView, CheckView, Finding, WorkerView};
+use verdict::snapshot::{ChannelView, CheckView, Finding, NumbersView, WorkerView};
 use verdict::time::WallTime;
 use verdict::words::State;
 
@@ -46,6 +46,19 @@ fn write(out: &mut String, worker: &WorkerView, depth: Depth, now: WallTime) -> 
         write_channel(out, channel, depth, now)?;
     }
 
+    for note in &worker.notes {
+        writeln!(out, "  {note}")?;
+    }
+    if let Some(used) = used(&worker.numbers) {
+        writeln!(out, "  uses   {used}")?;
+    }
+    if worker.restarts > 0 {
+        writeln!(out, "  restarted {} times since this program started to look", worker.restarts)?;
+    }
+    if let Some(start) = worker.info.start_time {
+        writeln!(out, "  started {:.0} s ago", now.seconds_since(start).max(0.0))?;
+    }
+
     writeln!(out, "\nchecks")?;
     let (known, unknown): (Vec<_>, Vec<_>) = worker.checks.iter().partition(|check| check.finding.is_some());
     if known.is_empty() {
@@ -68,6 +81,24 @@ fn write(out: &mut String, worker: &WorkerView, depth: Depth, now: WallTime) -> 
         }
     }
     Ok(())
+}
+
+/// What it uses of what it may, as far as that is known.
+fn used(numbers: &NumbersView) -> Option<String> {
+    let percent = |name: &str, ratio: Option<f64>| ratio.map(|ratio| format!("{name} {:.1} %", ratio * 100.0));
+    let memory = numbers.memory_bytes.map(|bytes| {
+        let limit = numbers.memory_limit_bytes.map(|limit| format!(" of {} MiB", limit >> 20)).unwrap_or_default();
+        format!("memory {} MiB{limit}", bytes >> 20)
+    });
+    let parts = [
+        percent("CPU", numbers.cpu_ratio),
+        memory,
+        percent("disk", numbers.disk_ratio),
+        percent("GPU", numbers.gpu_ratio),
+        percent("GPU memory", numbers.gpu_memory_ratio),
+    ];
+    let known: Vec<String> = parts.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
 }
 
 fn write_channel(out: &mut String, channel: &ChannelView, depth: Depth, now: WallTime) -> std::fmt::Result {

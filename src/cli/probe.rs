@@ -14,7 +14,7 @@ use super::explain::{self, Depth};
 use super::flags::ConfigFlags;
 use super::{Failed, load, runtime, say, say_error};
 use crate::app::engine::Engine;
-use crate::config::Settings;
+use crate::config::{Detail, Settings, Source};
 use crate::fleet::{Clock, Readiness};
 use crate::logging;
 
@@ -150,7 +150,12 @@ fn missing(wanted: &Wanted<'_>, snapshot: &Snapshot, configured: &BTreeSet<Strin
 /// Workers that the file names.
 fn names(settings: &Settings) -> BTreeSet<String> {
     let targets = settings.sources.iter().filter_map(|source| source.detail.targets());
-    targets.flat_map(|targets| &targets.fixed).map(|target| target.id.to_string()).collect()
+    let targets = targets.flat_map(|targets| &targets.fixed).map(|target| target.id.to_string());
+    let processes = settings.sources.iter().filter_map(|source| match &source.detail {
+        Detail::Process(process) => Some(&process.workers),
+        _ => None,
+    });
+    targets.chain(processes.flatten().map(|worker| worker.id.to_string())).collect()
 }
 
 /// Only what can show the worker: nobody else's endpoint is asked for the sake of one. Where the file names it, its
@@ -160,15 +165,28 @@ fn narrowed(mut settings: Settings, wanted: &Wanted<'_>) -> Settings {
         if let Some(targets) = source.detail.targets_mut() {
             targets.fixed.retain(|target| wanted.is(&target.fleet, &target.id));
         }
+        if let Detail::Process(process) = &mut source.detail {
+            // One process among several that join records may be the worker under another name.
+            let may_be = source.match_host_pid;
+            process.workers.retain(|worker| may_be || wanted.is(&worker.fleet, &worker.id));
+        }
     }
-    let named = settings.sources.iter().filter_map(|source| source.detail.targets()).any(|t| !t.fixed.is_empty());
+    let is_named = |source: &Source| match &source.detail {
+        Detail::Process(process) => process.workers.iter().any(|worker| wanted.is(&worker.fleet, &worker.id)),
+        detail => detail.targets().is_some_and(|targets| !targets.fixed.is_empty()),
+    };
+    let named = settings.sources.iter().any(is_named);
+    settings.sources.retain(|source| match &source.detail {
+        Detail::Process(process) => !process.workers.is_empty(),
+        _ => true,
+    });
     settings.sources.retain_mut(|source| match source.detail.targets_mut() {
         Some(targets) if named => {
             targets.file_sd.clear();
             !targets.fixed.is_empty()
         }
         Some(targets) => !targets.file_sd.is_empty(),
-        None => !named || source.match_host_pid,
+        None => !named || source.match_host_pid || matches!(source.detail, Detail::Process(_)),
     });
     let kept = |name: &Arc<str>| settings.sources.iter().any(|source| source.name == *name);
     let mut rulebook = Rulebook::clone(&settings.rulebook);
@@ -182,7 +200,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::config::{Detail, HttpSource, HttpTarget, RedisSource, Source};
+    use crate::config::{HttpSource, HttpTarget, RedisSource};
 
     fn source(name: &str, detail: Detail) -> Source {
         Source {

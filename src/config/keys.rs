@@ -20,6 +20,8 @@ pub(super) enum Group {
     RedisServer,
     Redis,
     Celery,
+    Process,
+    ProcessWorker,
     Target,
     Access,
     FileSd,
@@ -53,6 +55,8 @@ impl Group {
         Self::RedisServer,
         Self::Redis,
         Self::Celery,
+        Self::Process,
+        Self::ProcessWorker,
         Self::Tls,
         Self::SecretRef,
     ];
@@ -66,7 +70,7 @@ impl Group {
         match self {
             Self::Fleet => &[Self::Rules],
             Self::Http => &[Self::Source, Self::Targets, Self::Access],
-            Self::Temporal => &[Self::Source],
+            Self::Temporal | Self::Process => &[Self::Source],
             Self::Redis | Self::Celery => &[Self::Source, Self::RedisServer],
             _ => &[],
         }
@@ -97,6 +101,8 @@ impl Group {
             Self::RedisServer => "a source on Redis",
             Self::Redis => "a source of kind redis",
             Self::Celery => "a source of kind celery",
+            Self::Process => "a source of kind process",
+            Self::ProcessWorker => "a worker of a source of kind process",
             Self::Target => "a target",
             Self::Access => "`access`",
             Self::FileSd => "`file_sd`",
@@ -135,6 +141,11 @@ impl Group {
             Self::Redis => "Heartbeat keys in Redis, found by SCAN. It has the keys of a source on Redis, too.",
             Self::Celery => {
                 "Celery on a Redis broker: the events of its workers, and its queues. It has the keys of a source on Redis, too."
+            }
+            Self::Process => "Processes of this machine, which runs Linux.",
+            Self::ProcessWorker => {
+                "One entry of `workers`. Exactly one of `pid`, `pid_file`, `name`, `systemd_unit` and `cgroup` says where \
+                 its process is."
             }
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
@@ -315,7 +326,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "celery"]), Required, "How it shows its workers."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "celery", "process"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
@@ -408,4 +419,19 @@ pub(super) const KEYS: &[Key] = &[
 
     key(Group::Celery, "pattern", Kind::Pattern, Says("every worker, its node name being its id"), "Node names, `{id}` standing where the id is: `mail@{id}` takes the workers of that name alone, whose hosts are their ids."),
     key(Group::Celery, "key_prefix", Text, Nothing, "`global_keyprefix` of the broker's transport options."),
+    key(Group::Process, "workers", List(&Section(Group::ProcessWorker)), Required, "Workers by their processes."),
+    key(Group::Process, "gpu", Switch, Value("true"), "Read NVIDIA GPUs, where this machine has a driver."),
+    key(Group::Process, "host", Kind::Name, Says("this machine's own name"), "What other sources call this machine, for `match: host_pid`."),
+    key(Group::Process, "proc", Text, Value("/proc"), "Where `/proc` of the machine is mounted."),
+    key(Group::Process, "cgroups", Text, Value("/sys/fs/cgroup"), "Where its control groups are mounted."),
+
+    key(Group::ProcessWorker, "id", Kind::Name, Required, "The worker's id, unique in its fleet. Stays the same over restarts."),
+    key(Group::ProcessWorker, "fleet", Kind::Name, Says("the source's `fleet`"), "Its fleet. Must be listed under `fleets`."),
+    key(Group::ProcessWorker, "pid", Kind::Whole { least: 1, most: 4_194_304 }, Nothing, "Its process id, for a process that somebody else keeps under it."),
+    key(Group::ProcessWorker, "pid_file", Text, Nothing, "File with its process id; read at each look, and need not be there yet."),
+    key(Group::ProcessWorker, "name", Text, Nothing, "Name of its process or of its program; `*` stands for anything, `?` for one letter."),
+    key(Group::ProcessWorker, "args", Text, Nothing, "With `name`: its arguments, joined by blanks, contain this; `*` and `?` as there."),
+    key(Group::ProcessWorker, "instances", Kind::Whole { least: 1, most: 1000 }, Nothing, "With `name`: so many processes of it are workers, `id`, `id~2`, `id~3` and so on. 1 when absent."),
+    key(Group::ProcessWorker, "systemd_unit", Text, Nothing, "Name of its unit; `.service` may be left out."),
+    key(Group::ProcessWorker, "cgroup", Text, Nothing, "Path of its control group, as `/proc/PID/cgroup` shows it."),
 ];

@@ -52,6 +52,7 @@ impl Source {
             Detail::Temporal(_) => SourceKind::Temporal,
             Detail::Redis(_) => SourceKind::Redis,
             Detail::Celery(_) => SourceKind::Celery,
+            Detail::Process(_) => SourceKind::Process,
         }
     }
 }
@@ -67,6 +68,8 @@ pub enum Detail {
     Redis(RedisSource),
     /// Celery on a Redis broker.
     Celery(CelerySource),
+    /// Processes of this machine.
+    Process(ProcessSource),
 }
 
 impl Detail {
@@ -75,7 +78,7 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) | Self::Process(_) => None,
         }
     }
 
@@ -83,7 +86,7 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) | Self::Process(_) => None,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Detail {
         match self {
             Self::Redis(redis) => Some(&redis.server),
             Self::Celery(celery) => Some(&celery.server),
-            Self::Http(_) | Self::Temporal(_) => None,
+            Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
         }
     }
 
@@ -104,7 +107,7 @@ impl Detail {
         match self {
             Self::Redis(redis) => Some(&mut redis.server),
             Self::Celery(celery) => Some(&mut celery.server),
-            Self::Http(_) | Self::Temporal(_) => None,
+            Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
         }
     }
 }
@@ -290,6 +293,56 @@ impl CelerySource {
     pub fn at(url: Url) -> Self {
         Self { server: RedisServer::at(url), pattern: "{id}".to_owned(), key_prefix: String::new() }
     }
+}
+
+/// Processes of this machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessSource {
+    /// Who is looked at.
+    pub workers: Vec<ProcessWorker>,
+    /// GPUs are read, too.
+    pub gpu: bool,
+    /// What other sources call this machine, where they do not use its own name.
+    pub host: Option<Arc<str>>,
+    /// Where its processes are shown: `/proc`.
+    pub proc: PathBuf,
+    /// Where its control groups are shown: `/sys/fs/cgroup`.
+    pub cgroups: PathBuf,
+}
+
+/// One worker by its process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessWorker {
+    /// Worker id in its fleet.
+    pub id: Arc<str>,
+    /// Its fleet.
+    pub fleet: Arc<str>,
+    /// How it is found.
+    pub locate: Locate,
+}
+
+/// How the process of a worker is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Locate {
+    /// By its id.
+    Pid(u32),
+    /// By the id in a file.
+    PidFile(PathBuf),
+    /// By its name and its arguments.
+    Name {
+        /// Its name, or the name of its program; `*` and `?` stand for other letters.
+        name: String,
+        /// What its arguments must contain.
+        arguments: Option<String>,
+        /// Which of the processes with this name it is.
+        slot: usize,
+        /// How many of them are workers.
+        of: usize,
+    },
+    /// By the control group of a systemd unit.
+    Unit(String),
+    /// By the path of its control group.
+    Cgroup(String),
 }
 
 /// Command-line settings of `serve`, flag over environment over default.

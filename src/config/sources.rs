@@ -54,6 +54,7 @@ impl Reader<'_> {
                     }),
                     None => continue,
                 },
+                Group::Process => Detail::Process(self.process(section, fleet.as_ref().unwrap_or(&name), &fleets)),
                 _ => continue,
             };
             sources.push(Source {
@@ -69,7 +70,7 @@ impl Reader<'_> {
         sources
     }
 
-    fn known_fleet(&mut self, section: &Section, fleets: &[String]) {
+    pub(super) fn known_fleet(&mut self, section: &Section, fleets: &[String]) {
         let Some(fleet) = section.find_text("fleet") else { return };
         if !fleets.iter().any(|known| known == fleet) {
             let known: Vec<&str> = fleets.iter().map(String::as_str).collect();

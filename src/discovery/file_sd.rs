@@ -48,7 +48,7 @@ pub async fn run(
         let targets = files.all();
         if last.as_ref() != Some(&targets) {
             last = Some(targets.clone());
-            let found = Found { source: Arc::clone(&name), targets };
+            let found = Found { source: Arc::clone(&name), targets, workers: Vec::new() };
             tokio::select! {
                 sent = sender.send(found) => if sent.is_err() { return },
                 () = cancel.cancelled() => return,

@@ -1,8 +1,17 @@
-//! The targets that stand in the configuration itself.
+//! The workers that stand in the configuration itself.
 
-use crate::config::{HttpTarget, Targets};
+use std::sync::Arc;
 
-/// All of them.
+use verdict::evidence::WorkerKey;
+
+use crate::config::{HttpTarget, ProcessSource, Targets};
+
+/// All targets.
 pub fn targets(source: &Targets) -> Vec<HttpTarget> {
     source.fixed.clone()
+}
+
+/// All workers that are known by their processes.
+pub fn workers(source: &ProcessSource) -> Vec<WorkerKey> {
+    source.workers.iter().map(|worker| WorkerKey::new(Arc::clone(&worker.fleet), Arc::clone(&worker.id))).collect()
 }

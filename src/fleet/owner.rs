@@ -144,6 +144,7 @@ impl Owner {
             .targets
             .iter()
             .map(|target| WorkerKey::new(Arc::clone(&target.fleet), Arc::clone(&target.id)))
+            .chain(found.workers.iter().cloned())
             .collect();
         if keys.is_empty() {
             // There is nothing to try.
@@ -319,7 +320,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_list_without_workers_counts_as_tried() {
         let running = Running::start(&["a"]);
-        running.mailbox.send(Event::Found(Found { source: "a".into(), targets: Vec::new() })).await.unwrap();
+        running
+            .mailbox
+            .send(Event::Found(Found { source: "a".into(), targets: Vec::new(), workers: Vec::new() }))
+            .await
+            .unwrap();
         assert!(running.until(|running| running.ready.is_ready()).await < Duration::from_secs(1));
     }
 

@@ -44,6 +44,7 @@ pub(crate) fn worker(fleet: &str, worker: &str, state: State, reason: Reason) ->
         would_change: Vec::new(),
         channels: Vec::new(),
         sources: vec!["probes".into()],
+        notes: Vec::new(),
         info: Info::default(),
         numbers: NumbersView::default(),
         types: Vec::new(),

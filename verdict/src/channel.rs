@@ -18,6 +18,8 @@ pub enum What {
     Beat,
     /// It answers.
     Reach,
+    /// Its process is there, and can run.
+    Host,
     /// The counter of finished tasks, or the counter that is named as its progress.
     Tasks,
     /// A stamp of its last activity.
@@ -37,6 +39,7 @@ impl What {
         match self {
             Self::Beat => ChannelKind::Beat,
             Self::Reach => ChannelKind::Reach,
+            Self::Host => ChannelKind::Host,
             _ => ChannelKind::Work,
         }
     }
@@ -47,6 +50,7 @@ impl std::fmt::Display for What {
         match self {
             Self::Beat => f.write_str("heartbeat"),
             Self::Reach => f.write_str("endpoint"),
+            Self::Host => f.write_str("process"),
             Self::Tasks => f.write_str("task counter"),
             Self::Activity => f.write_str("last activity"),
             Self::Polls(t) => write!(f, "own {t} poll stamp"),
@@ -152,7 +156,7 @@ impl Channel {
         self.unbroken = false;
     }
 
-    /// It answered.
+    /// It answered, or its process is there.
     pub fn answered(&mut self, now: Moment, wall: WallTime) {
         self.looked = now;
         self.silent = Duration::ZERO;

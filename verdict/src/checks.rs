@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::cadence::Limits;
-use crate::evidence::{Model, Said};
+use crate::evidence::{Hold, Model, Said};
 use crate::rules::{Rules, Threshold};
 use crate::snapshot::{CheckView, Finding};
 use crate::words::{Check, Failure, State};
@@ -48,6 +48,19 @@ pub struct Tasks {
     pub mean: Option<Duration>,
 }
 
+/// Its process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Presence {
+    /// It is there and can run.
+    Able,
+    /// It is there and does nothing, for so long.
+    Held(Hold, Silence),
+    /// It is gone.
+    Gone,
+    /// It is gone, and yet the worker was heard of since.
+    Contradicted,
+}
+
 /// What the checks read. Absent is unknown and does not count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Readings {
@@ -71,6 +84,8 @@ pub struct Readings {
     pub disk: Option<f64>,
     /// Its model.
     pub model: Option<Model>,
+    /// Its process.
+    pub process: Option<Presence>,
 }
 
 /// Says why, when somebody asks: what is judged a thousand times a second is put into words only for those who read it.
@@ -78,7 +93,7 @@ type Say<'a> = &'a mut dyn FnMut(fmt::Arguments<'_>);
 type Judge = fn(&Readings, &Rules, Say<'_>) -> Option<Finding>;
 
 /// Every check: its name, its weight in the score, and how it is judged.
-pub const TABLE: [(Check, f64, Judge); 8] = [
+pub const TABLE: [(Check, f64, Judge); 9] = [
     (Check::Heartbeat, 3.0, heartbeat),
     (Check::Progress, 3.0, progress),
     (Check::QueueConnection, 2.0, queue_connection),
@@ -87,6 +102,7 @@ pub const TABLE: [(Check, f64, Judge); 8] = [
     (Check::Resources, 1.0, resources),
     (Check::DiskSpace, 1.0, disk_space),
     (Check::ModelLoading, 1.0, model_loading),
+    (Check::Process, 2.0, process),
 ];
 
 /// A critical check leaves a score no higher than this.
@@ -263,6 +279,32 @@ fn model_loading(r: &Readings, _: &Rules, say: Say<'_>) -> Option<Finding> {
     Some(finding)
 }
 
+fn process(r: &Readings, _: &Rules, say: Say<'_>) -> Option<Finding> {
+    let (hold, silence) = match r.process? {
+        Presence::Able => {
+            say(format_args!("its process is there and can run"));
+            return Some(Finding::Pass);
+        }
+        Presence::Gone => {
+            say(format_args!("its process is gone"));
+            return Some(Finding::Critical);
+        }
+        Presence::Contradicted => {
+            say(format_args!("there is no such process, and yet it was heard of since: is another one meant?"));
+            return Some(Finding::Warning);
+        }
+        Presence::Held(hold, silence) => (hold, silence),
+    };
+    let (words, least) = match hold {
+        Hold::Stopped => ("stopped by a signal", Finding::Warning),
+        Hold::Traced => ("stopped by a debugger", Finding::Warning),
+        // One look may catch any process while it waits for its disk.
+        Hold::Waiting => ("waiting for a device or file system, without using CPU,", Finding::Pass),
+    };
+    say(format_args!("its process is {words} for {} of watched time", seconds(silence.silent)));
+    Some(grade_silence(silence).max(least))
+}
+
 /// A duration for people: `4 s`, `2.5 s`, `12 min`. Written only when it is read.
 #[must_use]
 pub const fn seconds(duration: Duration) -> Seconds {
@@ -389,6 +431,23 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_is_there_and_does_nothing_warns_at_once_when_stopped_and_waits_for_its_limit_when_it_waits() {
+        use Finding::{Critical, Pass, Warning};
+        let held = |hold, silent| {
+            let presence = silence(silent).map(|silence| Presence::Held(hold, silence));
+            find(&Readings { process: presence, ..Default::default() }, Check::Process)
+        };
+        assert_eq!([0.0, 29.9, 30.0].map(|s| held(Hold::Stopped, s)), [Some(Warning), Some(Warning), Some(Critical)]);
+        assert_eq!([0.0, 19.9, 20.0].map(|s| held(Hold::Waiting, s)), [Some(Pass), Some(Pass), Some(Warning)]);
+        assert_eq!(held(Hold::Waiting, 30.0), Some(Critical));
+        let find = |presence| find(&Readings { process: Some(presence), ..Default::default() }, Check::Process);
+        assert_eq!(
+            (find(Presence::Able), find(Presence::Contradicted), find(Presence::Gone)),
+            (Some(Pass), Some(Warning), Some(Critical))
+        );
+    }
+
+    #[test]
     fn the_score_is_a_capped_weighted_mean_over_the_known() {
         use Finding::{Critical, Pass, Warning};
         let unknown = [None; TABLE.len()];
@@ -424,11 +483,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn worsening_one_known_check_never_raises_the_score(before in prop::array::uniform8(finding()), at in 0usize..8) {
+        fn worsening_one_known_check_never_raises_the_score(before in prop::array::uniform9(finding()), at in 0usize..9) {
             let Some(known) = before[at] else { return Ok(()) };
             let mut after = before;
             after[at] = Some(match known { Finding::Pass => Finding::Warning, _ => Finding::Critical });
-            let worst = |f: &[Option<Finding>; 8]| f.iter().flatten().max().copied();
+            let worst = |f: &[Option<Finding>; 9]| f.iter().flatten().max().copied();
             for state in [State::Healthy, State::Degraded, State::Stuck] {
                 prop_assert!(score(&after, worst(&after), state) <= score(&before, worst(&before), state));
             }

@@ -127,6 +127,8 @@ pub struct Observation {
     pub last_activity: Option<WallTime>,
     /// Whether and how it answered us.
     pub reach: Option<Reach>,
+    /// Whether the process it lives in is there.
+    pub host: Option<Host>,
     /// What it says of itself.
     pub says: Says,
     /// Its numbers.
@@ -142,6 +144,10 @@ pub struct Observation {
     pub expires_in: Option<Duration>,
     /// What it did since it started, where the source tells more of it than `numbers` and `types` do.
     pub work: Option<Box<Work>>,
+    /// Figures that are no longer known while the rest stands: they could not be read, or (`None`) it no longer has any.
+    pub unread: Vec<(Part, Option<Failure>)>,
+    /// What people may want to know beside the figures: one sentence each.
+    pub notes: Vec<Arc<str>>,
 }
 
 impl Observation {
@@ -156,6 +162,7 @@ impl Observation {
             beat: None,
             last_activity: None,
             reach: None,
+            host: None,
             says: Says::default(),
             numbers: Numbers::default(),
             types: Vec::new(),
@@ -163,6 +170,8 @@ impl Observation {
             task_queues: Vec::new(),
             expires_in: None,
             work: None,
+            unread: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }
@@ -218,6 +227,80 @@ pub enum Reach {
     Missed(Failure),
     /// An answer that says that we are misconfigured: evidence of nothing.
     Misconfigured(Failure),
+}
+
+/// Whether what a worker lives in is there, by whoever runs it and not by the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// It is there, and can work.
+    Able,
+    /// It is there, and does nothing.
+    Held(Hold),
+    /// It is not there.
+    Gone(Gone),
+}
+
+/// What holds a process that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// A signal stopped it.
+    Stopped,
+    /// A debugger stopped it.
+    Traced,
+    /// It waits inside the kernel for a device or a file system, and has used no CPU since the last look.
+    Waiting,
+}
+
+/// How a process ended, as far as it can be told afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It ended, by itself or by somebody's hand.
+    Exited,
+    /// The kernel killed it for memory.
+    OomKilled,
+}
+
+/// A part of a worker's numbers that is read by itself, and so can fail by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// CPU.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// The disk of its working directory.
+    Disk,
+    /// GPU and GPU memory.
+    Gpu,
+}
+
+impl Part {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Gpu => "GPU",
+        }
+    }
+
+    /// Takes this part out of `numbers`: what was read before is no longer known.
+    pub const fn forget(self, numbers: &mut Numbers) {
+        match self {
+            Self::Cpu => numbers.cpu_ratio = None,
+            Self::Memory => {
+                numbers.memory_bytes = None;
+                numbers.memory_limit_bytes = None;
+                numbers.memory_ratio = None;
+            }
+            Self::Disk => numbers.disk_ratio = None,
+            Self::Gpu => {
+                numbers.gpu_ratio = None;
+                numbers.gpu_memory_ratio = None;
+            }
+        }
+    }
 }
 
 /// What a health answer says of the worker as a whole.

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod checks;
 pub mod evidence;
 pub mod histogram;
+mod host;
 pub mod ledger;
 pub mod progress;
 pub mod queue;

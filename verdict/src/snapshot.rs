@@ -65,6 +65,8 @@ pub struct WorkerView {
     pub channels: Vec<ChannelView>,
     /// Names of the sources that show it.
     pub sources: Vec<Arc<str>>,
+    /// What its sources tell beside the figures, for people: one sentence each.
+    pub notes: Vec<Arc<str>>,
     /// Names and versions.
     pub info: Info,
     /// Its numbers.

@@ -53,6 +53,8 @@ pub struct Facts {
     pub work: Pulse,
     /// Its endpoint: `Silent` after three misses, `Late` after one.
     pub reach: Pulse,
+    /// Its process. Being there proves no work, so that no row but the first weighs it against other channels.
+    pub host: Pulse,
     /// The most often that one kind of work moved since the beat was late.
     pub work_without_beat: u32,
     /// Row 5: what to call the silence.
@@ -212,6 +214,7 @@ pub const fn reason_of(check: Check) -> Reason {
         Check::Resources => Reason::CheckResources,
         Check::DiskSpace => Reason::CheckDiskSpace,
         Check::ModelLoading => Reason::CheckModelLoading,
+        Check::Process => Reason::CheckProcess,
     }
 }
 

@@ -146,7 +146,7 @@ words! {
         PodFailed = "pod_failed": "Its pod failed.",
         PodDeleted = "pod_deleted": "Its pod was deleted.",
         LoopDead = "loop_dead": "It says itself that its loop is dead, or the stamp in its own answer no longer moves.",
-        NeverBeat = "never_beat": "It never beat, worked or answered within its start grace.",
+        NeverBeat = "never_beat": "It never beat, worked or answered, or was never there, within its start grace.",
         Stale = "stale": "Its heartbeat no longer moves.",
         Timeout = "timeout": "It no longer answers in time.",
         Refused = "refused": "Nothing listens at its address any more.",
@@ -171,6 +171,7 @@ words! {
         CheckResources = "resources": "It is close to its CPU, memory or GPU memory limit.",
         CheckDiskSpace = "disk_space": "Its disk is almost full.",
         CheckModelLoading = "model_loading": "Its model failed to load.",
+        CheckProcess = "process": "Its process is stopped, or hangs in the kernel: it is there and does nothing.",
         LowScore = "low_score": "No check is critical, but its score is under 0.7.",
     }
 }
@@ -186,6 +187,7 @@ words! {
         Resources = "resources": "CPU, memory and GPU memory against their limits.",
         DiskSpace = "disk_space": "Free space on its disk.",
         ModelLoading = "model_loading": "Its model is loaded.",
+        Process = "process": "Its process is there and can run.",
     }
 }
 
@@ -206,17 +208,25 @@ words! {
         Temporal = "temporal": "The worker registry and the task queues of a Temporal namespace.",
         Redis = "redis": "Heartbeat keys in Redis.",
         Celery = "celery": "The events and the queues of Celery workers, on a Redis broker.",
+        Process = "process": "Processes of this host.",
     }
 }
 
 impl SourceKind {
+    /// True when the configuration or discovery says who its workers are and each is looked at by itself; false when the
+    /// source lists them.
+    #[must_use]
+    pub const fn looks_at_each(self) -> bool {
+        matches!(self, Self::Http | Self::Process)
+    }
+
     /// The queues that its workers name are queues that it can look at.
     #[must_use]
     pub const fn names_queues(self) -> bool {
         match self {
             Self::Temporal | Self::Celery => true,
             // The names in a heartbeat are the worker's own; which keys are queues is for the configuration to say.
-            Self::Http | Self::Redis => false,
+            Self::Http | Self::Redis | Self::Process => false,
         }
     }
 }

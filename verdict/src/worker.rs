@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::cadence::Limits;
 use crate::channel::{Channel, What};
 use crate::checks::{Answer, Readings, Silence};
-use crate::evidence::{Beat, Info, Mark, Numbers, Observation, QueueKey, Reach, Said, Says, TypeReport, WorkerKey};
+use crate::evidence::{
+    Beat, Host, Info, Mark, Numbers, Observation, QueueKey, Reach, Said, Says, TypeReport, WorkerKey,
+};
+use crate::host::Presence;
 use crate::progress::Progress;
 use crate::queue::Queue;
 use crate::rules::Rules;
@@ -53,6 +56,10 @@ pub struct Sight {
     pub was_found: bool,
     /// It answered well once.
     pub answered_well: bool,
+    /// What it shows of its process.
+    pub host: Presence,
+    /// What it tells people.
+    pub notes: Vec<Arc<str>>,
 }
 
 /// A conviction that is not yet one.
@@ -136,6 +143,9 @@ pub struct Worker {
     pub configured: bool,
     /// This incarnation replaced another.
     pub restarted: bool,
+    /// Process ids of the incarnation that was replaced last, and of the one that took its place, as the source that told
+    /// of it first gives them: what the other sources tell of either is no further restart.
+    pub succession: Option<(Arc<str>, Arc<str>)>,
     /// It has left, and a list still names it: looked at, but not shown before it answers again.
     pub departed: bool,
     /// The source whose task counters count: two sources may tell the same counter at different times.
@@ -195,6 +205,7 @@ impl Worker {
             recent: VecDeque::new(),
             configured: false,
             restarted: false,
+            succession: None,
             departed: false,
             counted_by: None,
             alias: None,
@@ -216,13 +227,20 @@ impl Worker {
             answer: None,
             was_found: false,
             answered_well: false,
+            host: Presence::default(),
+            notes: Vec::new(),
         })
     }
 
     /// A newer incarnation takes this slot: what the old one showed is not held against it.
-    pub fn replaced(&mut self, source: &Arc<str>, now: Moment) {
+    pub fn replaced(&mut self, source: &Arc<str>, newcomer: &Info, now: Moment) {
         self.channels.retain(|(of, _), _| of != source);
-        self.sights.remove(source);
+        let before = self.sights.remove(source).and_then(|sight| sight.info.pid);
+        if newcomer.pid.is_some() && newcomer.pid == self.succession.as_ref().map(|(_, newer)| newer.clone()) {
+            // Another source told of it before this one did.
+            return;
+        }
+        self.succession = before.zip(newcomer.pid.clone()).filter(|(older, newer)| older != newer);
         self.found = now;
         self.restarted = true;
         self.standing.restarts += 1;
@@ -253,6 +271,10 @@ impl Worker {
         around: Around<'_>,
     ) -> Vec<(TaskType, u64, u64)> {
         let Seen { now, wall, listed, .. } = look;
+        if observation.host.is_none() && self.is_former(observation) {
+            self.not_seen(source, look);
+            return Vec::new();
+        }
         let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent);
         self.sight(source, &observation.record, listed, now);
         self.hear(source, observation, look);
@@ -260,7 +282,10 @@ impl Worker {
         if let Some(reach) = observation.reach {
             self.reach(source, reach, look);
         }
-        if !answered {
+        if let Some(host) = observation.host {
+            self.host_seen(source, host, look);
+        }
+        if !answered || matches!(observation.host, Some(Host::Gone(_))) {
             return Vec::new();
         }
         self.departed = false;
@@ -287,6 +312,9 @@ impl Worker {
         for (what, mark) in marks {
             self.work_seen(source, what, mark, late, look, None);
         }
+        for (part, _) in &observation.unread {
+            part.forget(&mut self.numbers);
+        }
         self.count(observation, now);
         self.merge(observation, &served);
         let added = self.add_up(source, observation);
@@ -301,6 +329,11 @@ impl Worker {
     pub fn missed_in_list(&mut self, source: &Arc<str>, look: Seen) {
         let Some(sight) = self.sights.get_mut(source) else { return };
         sight.missing.get_or_insert(look.now);
+        self.not_seen(source, look);
+    }
+
+    /// A look showed nothing new of it.
+    fn not_seen(&mut self, source: &Arc<str>, look: Seen) {
         for ((of, what), channel) in &mut self.channels {
             if of == source && !matches!(what, What::Access(_)) {
                 channel.look(look.now, look.wall, look.interval, None, None);
@@ -377,10 +410,13 @@ impl Worker {
         sight.missing = None;
         sight.deleted = false;
         sight.expires = observation.expires_in.map(|left| look.now + left);
-        if matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_))) {
+        if matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_)))
+            || matches!(observation.host, Some(Host::Gone(_)))
+        {
             return;
         }
         sight.says = observation.says.clone();
+        sight.notes.clone_from(&observation.notes);
         sight.info.clone_from(&observation.info);
         sight.goodbye = observation.says.goodbye.then(|| sight.goodbye.unwrap_or(look.now));
     }
@@ -614,7 +650,7 @@ impl Worker {
         urgent.min(self.interval(source, around))
     }
 
-    fn blind(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> bool {
+    pub(crate) fn blind(&self, source: &str, what: What, channel: &Channel, around: Around<'_>) -> bool {
         let Some(of) = around.sources.get(source) else { return true };
         let warning = || {
             // What comes with a heartbeat is lost with it: the slow rhythm of polls does not stand in for beats unseen.
@@ -663,6 +699,9 @@ impl Worker {
         if self.blind(source, what, channel, around) {
             return Pulse::Blind;
         }
+        if what == What::Host && self.sights.get(source).is_some_and(|s| s.host.gone.is_some()) {
+            return Pulse::Silent;
+        }
         if what == What::Reach {
             return match channel.misses {
                 0 if channel.moves > 0 => Pulse::Fresh,
@@ -686,7 +725,7 @@ impl Worker {
     }
 
     /// The freshest of its channels of one kind speaks for it; one that cannot be seen is not silent.
-    fn freshest(&self, kind: ChannelKind, around: Around<'_>) -> Pulse {
+    pub(crate) fn freshest(&self, kind: ChannelKind, around: Around<'_>) -> Pulse {
         let rank = |p: Pulse| match p {
             Pulse::None => 0,
             Pulse::Silent => 1,
@@ -758,7 +797,7 @@ impl Worker {
         let past_grace = self.past_grace(around);
         Facts {
             blind: self.blindness(around),
-            host_gone: None,
+            host_gone: self.host_gone(around),
             says_dead: self.says_dead(beat, around),
             goodbye: self.goodbye(beat, reach, around),
             alive_once: self.alive_once(reach, past_grace),
@@ -767,6 +806,7 @@ impl Worker {
             beat,
             work: self.freshest(ChannelKind::Work, around),
             reach,
+            host: self.freshest(ChannelKind::Host, around),
             work_without_beat: self.channels.values().map(|c| c.moves_without_beat).max().unwrap_or(0),
             silence: self.silence(),
             only_polls: self.only_polls(),
@@ -827,18 +867,22 @@ impl Worker {
         let gone = said().all(|s| s.missing.is_some());
         // Refused right after goodbye is the end that was announced: no need to wait for three misses.
         let refused = self.channels.values().any(|c| c.misses > 0 && c.failure == Some(Failure::Refused));
-        let present = !refused && (there(reach) || (there(beat) && !gone && reach != Pulse::Silent));
+        let host_gone = self.host_gone(around).is_some();
+        let present = !refused && !host_gone && (there(reach) || (there(beat) && !gone && reach != Pulse::Silent));
         Some(Goodbye { present, overdue: around.now.since(since) > around.rules.drain_limit })
     }
 
     fn alive_once(&self, reach: Pulse, past_grace: bool) -> bool {
-        let moved = self.channels.iter().any(|((_, what), c)| *what != What::Reach && c.moves > 0 && c.believed());
+        let moved = self
+            .channels
+            .iter()
+            .any(|((_, what), c)| !matches!(what, What::Reach | What::Host) && c.moves > 0 && c.believed());
         let well = self.sights.iter().any(|(source, s)| {
             let own_never = self.channels.get(&(source.clone(), What::Beat)).is_some_and(|c| c.own_answer && c.never());
             s.answered_well && !own_never && s.says.alive != Some(false)
         });
         let answers = past_grace && reach == Pulse::Fresh;
-        moved || well || answers
+        moved || well || answers || self.is_only_there()
     }
 
     fn silence(&self) -> Option<Reason> {
@@ -901,6 +945,7 @@ impl Worker {
             gpu_memory: n.gpu_memory_ratio,
             disk: n.disk_ratio,
             model: n.model,
+            process: self.presence(around),
         }
     }
 

@@ -69,6 +69,19 @@ impl Machine {
         Some(WallTime::from_micros(i64::try_from(micros).ok()?))
     }
 
+    /// What the kernel calls this machine.
+    pub(super) fn host_name(&self) -> Option<std::sync::Arc<str>> {
+        let bytes = read(&self.proc.join("sys/kernel/hostname"), LARGEST).ok()??;
+        let name = std::str::from_utf8(&bytes).ok()?.trim();
+        (!name.is_empty()).then(|| name.into())
+    }
+
+    /// How many CPUs this machine has online; `None` where it does not tell.
+    pub(super) fn online(&self) -> Option<usize> {
+        let bytes = read(&self.proc.join("stat"), LARGEST).ok()??;
+        Some(proc::online(&bytes)).filter(|count| *count > 0)
+    }
+
     /// A file of a process; `None` when the process or the file is gone.
     pub(super) fn file(&self, pid: u32, name: &str) -> Result<Option<Vec<u8>>, Failure> {
         read(&self.path(pid, name), LARGEST)

@@ -137,6 +137,7 @@ shapes! {
         field("task_queues", Type::List(&TEXT), "Queues it serves."),
         field("info", Type::Object(&INFO), "Names and versions of its present incarnation."),
         field("sources", Type::List(&TEXT), "Sources that show it."),
+        field("notes", Type::List(&TEXT), "What its sources tell beside the figures, for people."),
         field("state_changes", Type::Integer, "Changes of state, those to and from unknown left out."),
         field("restarts", Type::Integer, "Incarnations after the first that was seen."),
         maybe("shared_cause", TEXT, "What it shares with the workers that fell silent with it."),

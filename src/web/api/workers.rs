@@ -144,6 +144,7 @@ struct Detail<'a> {
     task_queues: &'a [Arc<str>],
     info: &'a Info,
     sources: &'a [Arc<str>],
+    notes: &'a [Arc<str>],
 }
 
 /// Slots, pollers and counters of one type.
@@ -184,5 +185,6 @@ fn detail(worker: &WorkerView) -> Detail<'_> {
         task_queues: &worker.task_queues,
         info: &worker.info,
         sources: &worker.sources,
+        notes: &worker.notes,
     }
 }

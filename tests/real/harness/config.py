@@ -7,7 +7,7 @@ def config(*sources, fleets=(), **rest):
     """A whole configuration. Every fleet that a source or a target names is listed."""
     listed = {fleet["name"]: fleet for fleet in fleets}
     for source in sources:
-        for holder in (source, *source.get("targets", ())):
+        for holder in (source, *source.get("targets", ()), *source.get("workers", ())):
             if "fleet" in holder:
                 listed.setdefault(holder["fleet"], {"name": holder["fleet"]})
     written = {"sources": list(sources), **rest}
@@ -37,3 +37,8 @@ def http(*workers, name="http", fleet="web", every="2s", timeout="1s", **keys):
     if targets:
         written["targets"] = targets
     return written
+
+
+def process(*workers, name="host", fleet="here", every="2s", timeout="1s", **keys):
+    """Processes of this host: `process({"id": "mail-1", "pid": 7})`."""
+    return {"name": name, "kind": "process", "fleet": fleet, "timeout": timeout, "maximum_interval": every, "workers": list(workers), **keys}

@@ -131,8 +131,9 @@ impl Ledger {
             Verdict::Is(State::Down, reason) => self.convict(key, reason, &judgement.facts, now, wall, looked),
             Verdict::Is(state, reason) => {
                 let f = &judgement.facts;
-                let good =
-                    looked.is_some() && (f.beat == Pulse::Fresh || f.reach == Pulse::Fresh || f.work_without_beat > 1);
+                let there = f.host == Pulse::Fresh && [f.beat, f.work, f.reach] == [Pulse::None; 3];
+                let speaks = f.beat == Pulse::Fresh || f.reach == Pulse::Fresh || f.work_without_beat > 1;
+                let good = looked.is_some() && (speaks || there);
                 self.acquit(key, state, reason, now, wall, good);
             }
         }
@@ -238,7 +239,9 @@ impl Ledger {
     fn ruling(&mut self, key: &WorkerKey, facts: &Facts, now: Moment) -> Ruling {
         // What it says of itself, in an answer, is nobody's silence.
         let own_word = facts.says_dead.is_some() && facts.reach == Pulse::Fresh;
-        let Some(worker) = self.workers.get(key).filter(|_| !own_word) else { return Ruling::Open };
+        // Nor is the end of its process: who runs it says so.
+        let told = own_word || facts.host_gone.is_some();
+        let Some(worker) = self.workers.get(key).filter(|_| !told) else { return Ruling::Open };
         let around = self.around(&key.fleet, now);
         let members: Vec<_> =
             worker.sights.keys().filter_map(|name| Some((name.clone(), self.member(worker, name, around)?))).collect();

@@ -172,7 +172,7 @@ impl Ledger {
                 if let Some(old) = records.get_mut(&old) {
                     old.place = Place::Buried;
                 }
-                worker.replaced(source, seen.now);
+                worker.replaced(source, &observation.info, seen.now);
             }
         }
         if let Some(beat) = beat {
@@ -345,7 +345,7 @@ impl Ledger {
         if worker.sights.get(&source).is_some_and(|s| s.record != observation.record)
             && worker.identity != observation.identity
         {
-            worker.replaced(&source, seen.now);
+            worker.replaced(&source, &observation.info, seen.now);
         }
         self.see(&key, &source, observation, seen);
         let rules = self.rules.clone();

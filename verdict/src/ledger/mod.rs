@@ -333,6 +333,9 @@ impl Ledger {
             }
             _ => source.health.ended(seen.now, seen.wall, None),
         }
+        for failure in observation.unread.iter().filter_map(|(_, failure)| *failure) {
+            *source.errors.entry(failure).or_default() += 1;
+        }
         if let Some(failure) = observation.says.unreadable {
             *source.errors.entry(failure).or_default() += 1;
         }
@@ -348,7 +351,7 @@ impl Ledger {
         let around =
             Around { now: seen.now, rules: rules.of(&key.fleet), sources: &self.sources, queues: &self.queues };
         if observation.slot.exclusive && another_incarnation(&worker, name, observation) {
-            worker.replaced(name, seen.now);
+            worker.replaced(name, &observation.info, seen.now);
         }
         let added = worker.see(name, observation, seen, around);
         let fleet = self
@@ -360,7 +363,7 @@ impl Ledger {
             totals.0 += done.saturating_sub(failed);
             totals.1 += failed;
         }
-        if observation.alias.is_some() && worker.alias != observation.alias {
+        if observation.alias.is_some() && worker.alias != observation.alias && !worker.is_former(observation) {
             if let Some(old) = worker.alias.take() {
                 self.aliases.remove(&old);
             }
@@ -396,8 +399,14 @@ impl Ledger {
             }
         }
         if let Some(worker) = self.workers.get_mut(&into) {
-            for source in joined.sights.keys() {
+            for (source, sight) in &joined.sights {
                 worker.channels.retain(|(of, _), _| of != source);
+                // One source shows one record of a worker: the one that was joined is the newer incarnation.
+                let other = worker.sights.get(source).filter(|other| other.record != sight.record);
+                let old = other.and_then(|other| self.records.get_mut(source)?.get_mut(&other.record));
+                if let Some(old) = old {
+                    old.place = Place::Buried;
+                }
             }
             worker.sights.extend(joined.sights);
             worker.channels.extend(joined.channels);

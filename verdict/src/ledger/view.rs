@@ -64,6 +64,7 @@ impl Ledger {
                 .map(|((source, what), c)| self.channel_view(worker, source, *what, c, around))
                 .collect(),
             sources: worker.sights.keys().cloned().collect(),
+            notes: worker.sights.values().flat_map(|s| s.notes.iter().cloned()).collect(),
             info: worker.info.clone(),
             numbers: NumbersView::from(&worker.numbers),
             types: worker.types.clone(),
@@ -236,7 +237,7 @@ impl Ledger {
             .filter(|s| s.health.success.is_some() || s.health.failing.is_some())
             .count();
         let queue_failure = self.queues.iter().filter(|(k, _)| k.source == *name).find_map(|(_, q)| q.health.failing);
-        let (up, failure) = if source.rules.kind == SourceKind::Http {
+        let (up, failure) = if source.rules.kind.looks_at_each() {
             let failing: Vec<_> = single.iter().flatten().copied().collect();
             let up = (tried > 0).then(|| failing.len() < single.len().max(1));
             (up, failing.first().copied())
@@ -314,6 +315,12 @@ fn would_change(worker: &Worker, judgement: &Judgement, around: Around<'_>) -> V
             ChannelKind::Reach => lines.push(format!(
                 "{what} of {source}: {} misses in a row, does not answer at {}",
                 c.misses, around.rules.reach_misses
+            )),
+            ChannelKind::Host => lines.push(format!(
+                "{what} of {source}: held for {}, warning at {}, critical at {}; down when it is gone",
+                checks::seconds(c.silent),
+                checks::seconds(limits.warning),
+                checks::seconds(limits.critical)
             )),
             _ => {}
         }

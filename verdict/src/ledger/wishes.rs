@@ -10,7 +10,7 @@ use crate::evidence::{QueueKey, Scope, WorkerKey};
 use crate::slots::Place;
 use crate::state::Pulse;
 use crate::time::Moment;
-use crate::words::{SourceKind, State};
+use crate::words::State;
 use crate::worker::{Around, QUEUE_INTERVAL, Worker};
 
 /// An empty or failing list is looked at this often, so that a first worker or a recovery is seen soon.
@@ -111,7 +111,7 @@ impl Ledger {
 
     /// How often to look at the list of a source; `None` for a source that has none.
     fn wanted_listing(&self, name: &Arc<str>, now: Moment) -> Option<Duration> {
-        let source = self.sources.get(name).filter(|s| s.rules.kind != SourceKind::Http)?;
+        let source = self.sources.get(name).filter(|s| !s.rules.kind.looks_at_each())?;
         let most = source.rules.maximum_interval;
         let newcomers = self
             .records
@@ -146,7 +146,11 @@ impl Ledger {
             State::Starting => !worker.past_grace(around),
             state => {
                 let news = state == State::Healthy || around.now.since(worker.standing.since) < NEWS;
-                worker.pending.is_some() || (news && (fallen(worker.beat(around)) || fallen(worker.endpoint(around))))
+                worker.pending.is_some()
+                    || (news
+                        && [worker.beat(around), worker.endpoint(around), worker.process(around)]
+                            .into_iter()
+                            .any(fallen))
             }
         };
         if pending { worker.urgent_interval(source, around) } else { worker.interval(source, around) }

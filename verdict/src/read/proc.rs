@@ -90,6 +90,15 @@ pub fn boot_time(bytes: &[u8]) -> Option<u64> {
     row(bytes, "btime").and_then(number)
 }
 
+/// How many CPUs are online: the `cpu0`, `cpu1` … of `/proc/stat`.
+#[must_use]
+pub fn online(bytes: &[u8]) -> usize {
+    let is_cpu = |line: &&[u8]| {
+        line.strip_prefix(b"cpu").and_then(|rest| rest.first()).is_some_and(|byte| byte.is_ascii_digit())
+    };
+    bytes.split(|byte| *byte == b'\n').filter(is_cpu).count()
+}
+
 /// Resident memory from `/proc/<pid>/status`, bytes. A zombie has none.
 #[must_use]
 pub fn resident(bytes: &[u8]) -> Option<u64> {
@@ -193,6 +202,7 @@ mod tests {
     fn rows_are_found_by_their_names() {
         assert_eq!(boot_time(b"cpu  1 2 3\nbtime 1764000000\nprocesses 9\n"), Some(1_764_000_000));
         assert_eq!(boot_time(b"cpu 1\n"), None);
+        assert_eq!(online(b"cpu  9 9\ncpu0 4 4\ncpu1 5 5\nintr 7\n"), 2);
         assert_eq!(resident(b"Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2 << 20));
         assert_eq!(resident(b"Name:\tx\nState:\tZ (zombie)\n"), None);
         assert_eq!(
@@ -221,7 +231,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = (stat(&bytes), pid_file(&bytes), boot_time(&bytes), resident(&bytes), share(&bytes));
-            let _ = (address_space_limit(&bytes), arguments(&bytes));
+            let _ = (address_space_limit(&bytes), arguments(&bytes), online(&bytes));
         }
 
         #[test]
