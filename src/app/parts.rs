@@ -11,6 +11,7 @@ pub(super) use crate::discovery::watch;
 use crate::observe::Observe;
 use crate::observe::http::HttpSource;
 use crate::observe::redis::RedisSource;
+use crate::observe::redis::framework::FrameworkSource;
 use crate::observe::targets::Known;
 use crate::observe::temporal::TemporalSource;
 
@@ -31,6 +32,7 @@ pub(super) fn part(source: &Source) -> Part {
         }),
         Detail::Temporal(temporal) => listing(Arc::new(TemporalSource::connect(source, temporal))),
         Detail::Redis(redis) => listing(Arc::new(RedisSource::new(source, redis))),
+        Detail::Framework(framework) => listing(Arc::new(FrameworkSource::new(source, framework))),
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) enum Group {
     Temporal,
     RedisServer,
     Redis,
+    Rq,
+    Sidekiq,
+    Dramatiq,
     Target,
     Access,
     FileSd,
@@ -47,6 +50,9 @@ impl Group {
         Self::TaskQueue,
         Self::RedisServer,
         Self::Redis,
+        Self::Rq,
+        Self::Sidekiq,
+        Self::Dramatiq,
         Self::Tls,
         Self::SecretRef,
     ];
@@ -57,7 +63,7 @@ impl Group {
             Self::Fleet => &[Self::Rules],
             Self::Http => &[Self::Source, Self::Targets, Self::Access],
             Self::Temporal => &[Self::Source],
-            Self::Redis => &[Self::Source, Self::RedisServer],
+            Self::Redis | Self::Rq | Self::Sidekiq | Self::Dramatiq => &[Self::Source, Self::RedisServer],
             _ => &[],
         }
     }
@@ -86,6 +92,9 @@ impl Group {
             Self::Temporal => "a source of kind temporal",
             Self::RedisServer => "a source on Redis",
             Self::Redis => "a source of kind redis",
+            Self::Rq => "a source of kind rq",
+            Self::Sidekiq => "a source of kind sidekiq",
+            Self::Dramatiq => "a source of kind dramatiq",
             Self::Target => "a target",
             Self::Access => "`access`",
             Self::FileSd => "`file_sd`",
@@ -118,6 +127,12 @@ impl Group {
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
             Self::RedisServer => "What every source on a Redis server has: the connection, and queues to watch.",
             Self::Redis => "Heartbeat keys in Redis, found by SCAN. It has the keys of a source on Redis, too.",
+            Self::Rq => "The workers and queues of RQ. It has the keys of a source on Redis, too.",
+            Self::Sidekiq => "The processes and queues of Sidekiq. It has the keys of a source on Redis, too.",
+            Self::Dramatiq => {
+                "The workers and queues of Dramatiq's Redis broker. It has the keys of a source on Redis, too; it keeps no \
+                 list of its queues, so name them (without `queues`, `default` alone is watched)."
+            }
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
             Self::FileSd => "Targets from Prometheus `file_sd` files in JSON or YAML, read again when they change.",
@@ -276,7 +291,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis"]), Required, "How it shows its workers."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "rq", "sidekiq", "dramatiq"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
@@ -339,4 +354,10 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::RedisServer, "queues", List(&Kind::Name), Nothing, "Queues to watch: with kind `redis` the keys of lists or streams, else the names that the framework uses. Those that a framework registers itself are watched anyway."),
 
     key(Group::Redis, "pattern", Kind::Pattern, Value("worker:{id}:heartbeat"), "Key of a heartbeat; `{id}` stands where the worker's id is."),
+
+    key(Group::Rq, "prefix", Text, Value("rq"), "What its keys begin with (`RQ_KEY_PREFIX`), without the colon."),
+
+    key(Group::Sidekiq, "prefix", Text, Nothing, "What its keys begin with where redis-namespace is in use, without the colon."),
+
+    key(Group::Dramatiq, "prefix", Text, Value("dramatiq"), "The broker's `namespace`."),
 ];

@@ -47,10 +47,11 @@ pub struct Source {
 impl Source {
     /// Its kind.
     pub fn kind(&self) -> SourceKind {
-        match self.detail {
+        match &self.detail {
             Detail::Http(_) => SourceKind::Http,
             Detail::Temporal(_) => SourceKind::Temporal,
             Detail::Redis(_) => SourceKind::Redis,
+            Detail::Framework(of) => of.framework.kind(),
         }
     }
 }
@@ -64,6 +65,8 @@ pub enum Detail {
     Temporal(TemporalSource),
     /// Heartbeat keys in Redis.
     Redis(RedisSource),
+    /// A framework that keeps its workers in Redis.
+    Framework(FrameworkSource),
 }
 
 impl Detail {
@@ -72,7 +75,7 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
-            Self::Temporal(_) | Self::Redis(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) => None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
-            Self::Temporal(_) | Self::Redis(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) => None,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Detail {
     pub const fn server(&self) -> Option<&RedisServer> {
         match self {
             Self::Redis(redis) => Some(&redis.server),
+            Self::Framework(of) => Some(&of.server),
             Self::Http(_) | Self::Temporal(_) => None,
         }
     }
@@ -99,6 +103,7 @@ impl Detail {
     pub const fn server_mut(&mut self) -> Option<&mut RedisServer> {
         match self {
             Self::Redis(redis) => Some(&mut redis.server),
+            Self::Framework(of) => Some(&mut of.server),
             Self::Http(_) | Self::Temporal(_) => None,
         }
     }
@@ -266,6 +271,40 @@ impl RedisSource {
     pub fn at(url: Url) -> Self {
         Self { server: RedisServer::at(url), pattern: "worker:{id}:heartbeat".to_owned() }
     }
+}
+
+/// The frameworks that keep their workers and queues in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framework {
+    /// RQ.
+    Rq,
+    /// Sidekiq.
+    Sidekiq,
+    /// Dramatiq, with its Redis broker.
+    Dramatiq,
+}
+
+impl Framework {
+    /// The kind of its sources.
+    #[must_use]
+    pub const fn kind(self) -> SourceKind {
+        match self {
+            Self::Rq => SourceKind::Rq,
+            Self::Sidekiq => SourceKind::Sidekiq,
+            Self::Dramatiq => SourceKind::Dramatiq,
+        }
+    }
+}
+
+/// The workers and queues of a framework.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameworkSource {
+    /// Where.
+    pub server: RedisServer,
+    /// Whose.
+    pub framework: Framework,
+    /// What its keys begin with; may be empty.
+    pub prefix: String,
 }
 
 /// Command-line settings of `serve`, flag over environment over default.

@@ -13,7 +13,8 @@ use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
 use super::settings::{
-    Access, Detail, HttpSource, HttpTarget, RedisServer, RedisSource, Source, Targets, TemporalSource, Tls,
+    Access, Detail, Framework, FrameworkSource, HttpSource, HttpTarget, RedisServer, RedisSource, Source, Targets,
+    TemporalSource, Tls,
 };
 
 impl Reader<'_> {
@@ -41,6 +42,10 @@ impl Reader<'_> {
                 Group::Temporal => Detail::Temporal(self.temporal(section)),
                 Group::Redis => match self.server(section) {
                     Some(server) => Detail::Redis(RedisSource { server, pattern: section.text("pattern").to_owned() }),
+                    None => continue,
+                },
+                Group::Rq | Group::Sidekiq | Group::Dramatiq => match self.framework(section) {
+                    Some(framework) => Detail::Framework(framework),
                     None => continue,
                 },
                 _ => continue,
@@ -210,6 +215,16 @@ impl Reader<'_> {
                 .collect(),
             requests_per_second: section.number("requests_per_second"),
         }
+    }
+
+    fn framework(&mut self, section: &Section) -> Option<FrameworkSource> {
+        let framework = match section.group {
+            Group::Rq => Framework::Rq,
+            Group::Sidekiq => Framework::Sidekiq,
+            _ => Framework::Dramatiq,
+        };
+        let prefix = section.text("prefix").trim_end_matches(':').to_owned();
+        Some(FrameworkSource { server: self.server(section)?, framework, prefix })
     }
 
     /// The Redis server of a source.

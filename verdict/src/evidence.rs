@@ -142,6 +142,43 @@ pub struct Observation {
     pub expires_in: Option<Duration>,
     /// What it did since it started, where the source tells more of it than `numbers` and `types` do.
     pub work: Option<Box<Work>>,
+    /// How its record is kept.
+    pub upkeep: Upkeep,
+    /// Whether it holds work, where no counter tells what it did.
+    pub hands: Option<Hands>,
+    /// The one task that it holds.
+    pub held: Option<Held>,
+}
+
+/// How the record of a worker is kept, where a framework keeps it by rules of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Nothing is promised: the rhythm is learnt.
+    #[default]
+    Learnt,
+    /// The declared interval is a promise. The record may well be written more often; that teaches nothing.
+    Promised,
+    /// The same, and counters and states are written as they change, not with the beat; and a record that has expired is
+    /// silent for good, since it was given longer to live than a beat takes.
+    Live,
+}
+
+/// Whether a worker holds work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hands {
+    /// Nothing in flight.
+    Empty,
+    /// Something, and this changes while it is alive and busy.
+    Full(Mark),
+}
+
+/// A task that a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub mark: Mark,
+    /// A living worker has let go of it after this long: the task's own limit, with time to clean up.
+    pub limit: Option<Duration>,
 }
 
 impl Observation {
@@ -163,6 +200,9 @@ impl Observation {
             task_queues: Vec::new(),
             expires_in: None,
             work: None,
+            upkeep: Upkeep::default(),
+            hands: None,
+            held: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod connect;
 mod failure;
+pub mod framework;
 mod links;
 mod memory;
 mod meter;

@@ -1,12 +1,16 @@
 //! The pure halves of the readers: from what came over the wire to an observation.
 
 pub mod cgroup;
+pub mod dramatiq;
 pub mod exposition;
+pub mod hash;
 pub mod health;
 pub mod heartbeat;
 mod numbers;
 pub mod proc;
 pub mod queue;
+pub mod rq;
+pub mod sidekiq;
 pub mod stamp;
 pub mod worker_metrics;
 
