@@ -226,7 +226,7 @@ fn no_secret_is_ever_printed() {
     assert!(plain.shown.contains("# TEMPORAL_TLS: false") && !plain.shown.contains(CANARY), "{}", plain.shown);
     // The secret instead of any value whatever: no message repeats it where a secret could be meant.
     for key in ["password", "passwd", "bearer_token", "api_key", "token", "secret", "authorization"] {
-        for kind in ["http", "temporal", "redis"] {
+        for kind in ["http", "temporal", "redis", "rq", "sidekiq", "dramatiq"] {
             let text = format!("sources:\n  - name: a\n    kind: {kind}\n    {key}: {CANARY}\n");
             let mistakes = parse(&text).unwrap_err();
             assert!(!format!("{mistakes}{mistakes:?}").contains(CANARY), "{mistakes}");

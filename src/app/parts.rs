@@ -13,6 +13,7 @@ use crate::observe::http::HttpSource;
 use crate::observe::process::ProcessSource;
 use crate::observe::redis::RedisSource;
 use crate::observe::redis::celery::CelerySource;
+use crate::observe::redis::framework::FrameworkSource;
 use crate::observe::targets::Known;
 use crate::observe::temporal::TemporalSource;
 
@@ -35,6 +36,7 @@ pub(super) fn part(source: &Source) -> Part {
         Detail::Process(process) => alone(Arc::new(ProcessSource::new(source, process))),
         Detail::Redis(redis) => alone(Arc::new(RedisSource::new(source, redis))),
         Detail::Celery(celery) => alone(Arc::new(CelerySource::new(source, celery))),
+        Detail::Framework(framework) => alone(Arc::new(FrameworkSource::new(source, framework))),
     }
 }
 

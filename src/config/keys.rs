@@ -22,6 +22,9 @@ pub(super) enum Group {
     Celery,
     Process,
     ProcessWorker,
+    Rq,
+    Sidekiq,
+    Dramatiq,
     Target,
     Access,
     FileSd,
@@ -57,6 +60,9 @@ impl Group {
         Self::Celery,
         Self::Process,
         Self::ProcessWorker,
+        Self::Rq,
+        Self::Sidekiq,
+        Self::Dramatiq,
         Self::Tls,
         Self::SecretRef,
     ];
@@ -71,7 +77,9 @@ impl Group {
             Self::Fleet => &[Self::Rules],
             Self::Http => &[Self::Source, Self::Targets, Self::Access],
             Self::Temporal | Self::Process => &[Self::Source],
-            Self::Redis | Self::Celery => &[Self::Source, Self::RedisServer],
+            Self::Redis | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => {
+                &[Self::Source, Self::RedisServer]
+            }
             _ => &[],
         }
     }
@@ -103,6 +111,9 @@ impl Group {
             Self::Celery => "a source of kind celery",
             Self::Process => "a source of kind process",
             Self::ProcessWorker => "a worker of a source of kind process",
+            Self::Rq => "a source of kind rq",
+            Self::Sidekiq => "a source of kind sidekiq",
+            Self::Dramatiq => "a source of kind dramatiq",
             Self::Target => "a target",
             Self::Access => "`access`",
             Self::FileSd => "`file_sd`",
@@ -146,6 +157,12 @@ impl Group {
             Self::ProcessWorker => {
                 "One entry of `workers`. Exactly one of `pid`, `pid_file`, `name`, `systemd_unit` and `cgroup` says where \
                  its process is."
+            }
+            Self::Rq => "The workers and queues of RQ. It has the keys of a source on Redis, too.",
+            Self::Sidekiq => "The processes and queues of Sidekiq. It has the keys of a source on Redis, too.",
+            Self::Dramatiq => {
+                "The workers and queues of Dramatiq's Redis broker. It has the keys of a source on Redis, too; it keeps no \
+                 list of its queues, so name them (without `queues`, `default` alone is watched)."
             }
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
@@ -326,7 +343,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "celery", "process"]), Required, "How it shows its workers."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "rq", "sidekiq", "dramatiq", "celery", "process"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
@@ -434,4 +451,10 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::ProcessWorker, "instances", Kind::Whole { least: 1, most: 1000 }, Nothing, "With `name`: so many processes of it are workers, `id`, `id~2`, `id~3` and so on. 1 when absent."),
     key(Group::ProcessWorker, "systemd_unit", Text, Nothing, "Name of its unit; `.service` may be left out."),
     key(Group::ProcessWorker, "cgroup", Text, Nothing, "Path of its control group, as `/proc/PID/cgroup` shows it."),
+
+    key(Group::Rq, "prefix", Text, Value("rq"), "What its keys begin with (`RQ_KEY_PREFIX`), without the colon."),
+
+    key(Group::Sidekiq, "prefix", Text, Nothing, "What its keys begin with where redis-namespace is in use, without the colon."),
+
+    key(Group::Dramatiq, "prefix", Text, Value("dramatiq"), "The broker's `namespace`."),
 ];

@@ -90,7 +90,16 @@ impl Reader<'_> {
     fn unknown(&mut self, group: Group, key: &NodeKey) {
         let name = key.name.as_str();
         let lower = name.to_lowercase();
-        let kinds = [Group::Http, Group::Temporal, Group::Redis, Group::Celery];
+        let kinds = [
+            Group::Http,
+            Group::Temporal,
+            Group::Redis,
+            Group::Rq,
+            Group::Sidekiq,
+            Group::Dramatiq,
+            Group::Celery,
+            Group::Process,
+        ];
         if group == Group::Source && kinds.iter().any(|kind| kind.key(name).is_some()) {
             // Its kind is missing or unknown; that is said, and what belongs to which kind cannot be.
             return;
@@ -238,6 +247,10 @@ fn source_group(node: &Node) -> Group {
         Some("temporal") => Group::Temporal,
         Some("redis") => Group::Redis,
         Some("celery") => Group::Celery,
+        Some("process") => Group::Process,
+        Some("rq") => Group::Rq,
+        Some("sidekiq") => Group::Sidekiq,
+        Some("dramatiq") => Group::Dramatiq,
         _ => Group::Source,
     }
 }

@@ -47,12 +47,13 @@ pub struct Source {
 impl Source {
     /// Its kind.
     pub fn kind(&self) -> SourceKind {
-        match self.detail {
+        match &self.detail {
             Detail::Http(_) => SourceKind::Http,
             Detail::Temporal(_) => SourceKind::Temporal,
             Detail::Redis(_) => SourceKind::Redis,
             Detail::Celery(_) => SourceKind::Celery,
             Detail::Process(_) => SourceKind::Process,
+            Detail::Framework(of) => of.framework.kind(),
         }
     }
 }
@@ -70,6 +71,8 @@ pub enum Detail {
     Celery(CelerySource),
     /// Processes of this machine.
     Process(ProcessSource),
+    /// A framework that keeps its workers in Redis.
+    Framework(FrameworkSource),
 }
 
 impl Detail {
@@ -78,7 +81,7 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) | Self::Process(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
         }
     }
 
@@ -86,7 +89,7 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Celery(_) | Self::Process(_) => None,
+            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
         }
     }
 }
@@ -98,6 +101,7 @@ impl Detail {
         match self {
             Self::Redis(redis) => Some(&redis.server),
             Self::Celery(celery) => Some(&celery.server),
+            Self::Framework(of) => Some(&of.server),
             Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
         }
     }
@@ -107,6 +111,7 @@ impl Detail {
         match self {
             Self::Redis(redis) => Some(&mut redis.server),
             Self::Celery(celery) => Some(&mut celery.server),
+            Self::Framework(of) => Some(&mut of.server),
             Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
         }
     }
@@ -343,6 +348,40 @@ pub enum Locate {
     Unit(String),
     /// By the path of its control group.
     Cgroup(String),
+}
+
+/// The frameworks that keep their workers and queues in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framework {
+    /// RQ.
+    Rq,
+    /// Sidekiq.
+    Sidekiq,
+    /// Dramatiq, with its Redis broker.
+    Dramatiq,
+}
+
+impl Framework {
+    /// The kind of its sources.
+    #[must_use]
+    pub const fn kind(self) -> SourceKind {
+        match self {
+            Self::Rq => SourceKind::Rq,
+            Self::Sidekiq => SourceKind::Sidekiq,
+            Self::Dramatiq => SourceKind::Dramatiq,
+        }
+    }
+}
+
+/// The workers and queues of a framework.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameworkSource {
+    /// Where.
+    pub server: RedisServer,
+    /// Whose.
+    pub framework: Framework,
+    /// What its keys begin with; may be empty.
+    pub prefix: String,
 }
 
 /// Command-line settings of `serve`, flag over environment over default.

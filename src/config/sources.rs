@@ -13,8 +13,8 @@ use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
 use super::settings::{
-    Access, CelerySource, Detail, HttpSource, HttpTarget, RedisServer, RedisSource, Source, Targets, TemporalSource,
-    Tls,
+    Access, CelerySource, Detail, Framework, FrameworkSource, HttpSource, HttpTarget, RedisServer, RedisSource, Source,
+    Targets, TemporalSource, Tls,
 };
 
 impl Reader<'_> {
@@ -55,6 +55,10 @@ impl Reader<'_> {
                     None => continue,
                 },
                 Group::Process => Detail::Process(self.process(section, fleet.as_ref().unwrap_or(&name), &fleets)),
+                Group::Rq | Group::Sidekiq | Group::Dramatiq => match self.framework(section) {
+                    Some(framework) => Detail::Framework(framework),
+                    None => continue,
+                },
                 _ => continue,
             };
             sources.push(Source {
@@ -240,6 +244,16 @@ impl Reader<'_> {
                 .collect(),
             requests_per_second: section.number("requests_per_second"),
         }
+    }
+
+    fn framework(&mut self, section: &Section) -> Option<FrameworkSource> {
+        let framework = match section.group {
+            Group::Rq => Framework::Rq,
+            Group::Sidekiq => Framework::Sidekiq,
+            _ => Framework::Dramatiq,
+        };
+        let prefix = section.text("prefix").trim_end_matches(':').to_owned();
+        Some(FrameworkSource { server: self.server(section)?, framework, prefix })
     }
 
     /// The Redis server of a source.

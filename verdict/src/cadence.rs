@@ -33,6 +33,8 @@ pub struct Cadence {
     /// Median and largest of the gaps: asked a thousand times for each time that a gap is learnt.
     median: Option<Duration>,
     largest: Duration,
+    /// What is declared is a promise: nothing is learnt.
+    promised: bool,
     /// Aliased gaps in a row that were shorter than what was learnt.
     shorter: usize,
 }
@@ -45,10 +47,20 @@ impl Cadence {
         }
     }
 
+    /// What is declared holds, however often it moves: a framework that beats at each task beats seldom without any.
+    pub fn promise(&mut self) {
+        if !self.promised {
+            *self = Self { promised: true, declared: self.declared, ..Self::default() };
+        }
+    }
+
     /// A gap between two moves was seen, while looks came each `interval`. A gap that fits what is declared, allowing
     /// for looks that skip beats, teaches the declared value. An `aliased` gap, in which no look saw it at rest, is only
     /// an upper bound: when a few of them are below what was learnt, what was learnt is outdated.
     pub fn learn(&mut self, gap: Duration, interval: Duration, aliased: bool) {
+        if self.promised {
+            return;
+        }
         // Looks that came too seldom to see it at rest skipped beats: such a gap says nothing against what is declared.
         let fits = |declared: &Duration| gap >= declared.mul_f64(0.75) && (aliased || gap <= *declared + interval);
         let gap = self.declared.filter(fits).unwrap_or(gap);
@@ -133,6 +145,19 @@ mod tests {
     fn limits(cadence: &Cadence, interval: Duration) -> (u64, u64) {
         let l = cadence.limits(&Rules::default(), interval);
         (l.warning.as_secs(), l.critical.as_secs())
+    }
+
+    #[test]
+    fn what_is_promised_is_neither_shortened_nor_lengthened_by_what_is_seen() {
+        let mut cadence = Cadence::default();
+        cadence.declare(Some(405 * S));
+        cadence.promise();
+        for gap in [1, 1, 1, 1, 400, 900] {
+            cadence.learn(gap * S, S, false);
+        }
+        assert_eq!(cadence.value(&Rules::default()), Some(405 * S));
+        cadence.declare(Some(30 * S));
+        assert_eq!(limits(&cadence, 15 * S), (60, 90), "a busy worker promises another");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum What {
     Host,
     /// The counter of finished tasks, or the counter that is named as its progress.
     Tasks,
+    /// It holds work, or has just let go of some.
+    Hands,
     /// A stamp of its last activity.
     Activity,
     /// Its own stamp of the last successful poll of this type.
@@ -52,6 +54,7 @@ impl std::fmt::Display for What {
             Self::Reach => f.write_str("endpoint"),
             Self::Host => f.write_str("process"),
             Self::Tasks => f.write_str("task counter"),
+            Self::Hands => f.write_str("work in hand"),
             Self::Activity => f.write_str("last activity"),
             Self::Polls(t) => write!(f, "own {t} poll stamp"),
             Self::Processed(t) => write!(f, "processed {t} tasks"),
@@ -87,6 +90,8 @@ pub struct Channel {
     pub misses: u32,
     /// Why the last look missed or failed.
     pub failure: Option<Failure>,
+    /// Its record outlived its promise and expired.
+    pub expired: bool,
     mark: Option<Mark>,
     /// A look since the last move showed no change: the gap is resolved, not an artefact of our own rhythm.
     resolved: bool,
@@ -111,6 +116,7 @@ impl Channel {
             on_trial: false,
             misses: 0,
             failure: None,
+            expired: false,
             mark,
             resolved: false,
             unbroken: true,
@@ -143,6 +149,7 @@ impl Channel {
         self.mark = mark;
         self.stamp = stamp.or(self.stamp);
         self.silent = Duration::ZERO;
+        self.expired = false;
         self.resolved = false;
         self.unbroken = true;
         self.moved = Some((now, wall));
@@ -177,6 +184,7 @@ impl Channel {
     /// Starts its silence anew: what was not watched is not held against it.
     pub fn rearm(&mut self, now: Moment) {
         self.silent = Duration::ZERO;
+        self.expired = false;
         self.misses = 0;
         self.looked = self.looked.max(now);
         self.unbroken = false;

@@ -148,6 +148,43 @@ pub struct Observation {
     pub unread: Vec<(Part, Option<Failure>)>,
     /// What people may want to know beside the figures: one sentence each.
     pub notes: Vec<Arc<str>>,
+    /// How its record is kept.
+    pub upkeep: Upkeep,
+    /// Whether it holds work, where no counter tells what it did.
+    pub hands: Option<Hands>,
+    /// The one task that it holds.
+    pub held: Option<Held>,
+}
+
+/// How the record of a worker is kept, where a framework keeps it by rules of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Nothing is promised: the rhythm is learnt.
+    #[default]
+    Learnt,
+    /// The declared interval is a promise. The record may well be written more often; that teaches nothing.
+    Promised,
+    /// The same, and counters and states are written as they change, not with the beat; and a record that has expired is
+    /// silent for good, since it was given longer to live than a beat takes.
+    Live,
+}
+
+/// Whether a worker holds work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hands {
+    /// Nothing in flight.
+    Empty,
+    /// Something, and this changes while it is alive and busy.
+    Full(Mark),
+}
+
+/// A task that a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub mark: Mark,
+    /// A living worker has let go of it after this long: the task's own limit, with time to clean up.
+    pub limit: Option<Duration>,
 }
 
 impl Observation {
@@ -172,6 +209,9 @@ impl Observation {
             work: None,
             unread: Vec::new(),
             notes: Vec::new(),
+            upkeep: Upkeep::default(),
+            hands: None,
+            held: None,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::channel::{Channel, What};
 use crate::checks::Silence;
-use crate::evidence::{QueueKey, TypeReport};
+use crate::evidence::{Held, QueueKey, TypeReport, Upkeep};
 use crate::queue::Queue;
+use crate::time::Moment;
 use crate::words::{Reason, TaskType};
 use crate::worker::{Around, POLL, QUEUE_INTERVAL, Worker};
 
@@ -40,8 +41,14 @@ pub fn weigh(worker: &Worker, around: Around<'_>) -> Progress {
     for t in worker.types.iter().filter(|t| t.task_type != TaskType::LocalActivity) {
         one_type(worker, t, around, &mut progress);
     }
-    if worker.types.is_empty() {
+    let polls = worker.sights.keys().filter_map(|name| around.sources.get(name)).any(|s| s.rules.kind.sees_polls());
+    if worker.types.is_empty() || !polls {
         counter(worker, around, &mut progress);
+    }
+    // It is this very task that has been there all the while, whether or not every look in between succeeded.
+    let overdue = |(held, since): (Held, Moment)| held.limit.is_some_and(|limit| around.now.since(since) > limit);
+    if worker.sights.values().filter_map(|sight| sight.held).any(overdue) {
+        progress.stuck = Some(Reason::Overdue);
     }
     progress
 }
@@ -121,7 +128,7 @@ fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut 
     progress.silent = Some(progress.silent.unwrap_or_default().max(silent));
 }
 
-/// Workers without task types: a counter that is flat while work waits and, unless it is named as the progress, nothing is
+/// Workers whose polls nobody sees: a counter that is flat while work waits and, unless it is named as the progress, nothing is
 /// in flight.
 fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
     let tasks: Option<&Channel> = worker.channels.iter().find(|((_, what), _)| *what == What::Tasks).map(|(_, c)| c);
@@ -144,13 +151,16 @@ fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
     };
     let named = worker.numbers.progress.is_some();
     let idle = named || worker.numbers.in_flight == Some(0);
-    let Some(flat) = flat else { return };
+    let tasks = tasks.or_else(|| worker.channels.iter().find(|((_, what), _)| *what == What::Hands).map(|(_, c)| c));
+    let Some(flat) = tasks.map(|c| c.silent) else { return };
     let silent = if waits && idle { flat } else { Duration::ZERO };
     let cadence = worker
         .channels
         .iter()
         .filter(|((_, what), _)| *what == What::Beat)
-        .find_map(|(_, c)| c.cadence.value(around.rules));
+        .find_map(|(_, c)| c.cadence.value(around.rules))
+        // A counter that is written as it changes is as fresh as the look.
+        .filter(|_| worker.sights.values().all(|sight| sight.upkeep != Upkeep::Live));
     if waits && idle && flat >= FLAT.max(cadence.unwrap_or_default() * 2) {
         progress.stuck = Some(Reason::NoProgress);
     }

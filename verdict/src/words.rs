@@ -159,6 +159,7 @@ words! {
         NotPolling = "not_polling": "Work waits and it has free slots, but it does not poll.",
         TasksNotProcessed = "tasks_not_processed": "It holds workflow tasks past their deadline and processes none: its loop is blocked.",
         NoProgress = "no_progress": "Work waits, it has nothing in flight, and its progress counter is flat.",
+        Overdue = "overdue": "The task that it holds has outlived its own time limit, by which a living worker ends it: what runs it is stopped or blocked.",
         Saturated = "saturated": "All its slots are busy, or its pool holds tasks, and nothing finished for longer than its longest task.",
         Flapping = "flapping": "Its state changed more than four times in ten minutes.",
         Unhealthy = "unhealthy": "Its own health answer says unhealthy.",
@@ -209,6 +210,9 @@ words! {
         Redis = "redis": "Heartbeat keys in Redis.",
         Celery = "celery": "The events and the queues of Celery workers, on a Redis broker.",
         Process = "process": "Processes of this host.",
+        Rq = "rq": "The workers and queues of RQ, in Redis.",
+        Sidekiq = "sidekiq": "The processes and queues of Sidekiq, in Redis.",
+        Dramatiq = "dramatiq": "The workers and queues of Dramatiq, in Redis.",
     }
 }
 
@@ -220,11 +224,17 @@ impl SourceKind {
         matches!(self, Self::Http | Self::Process)
     }
 
+    /// It tells who polls which queue.
+    #[must_use]
+    pub const fn sees_polls(self) -> bool {
+        matches!(self, Self::Temporal)
+    }
+
     /// The queues that its workers name are queues that it can look at.
     #[must_use]
     pub const fn names_queues(self) -> bool {
         match self {
-            Self::Temporal | Self::Celery => true,
+            Self::Temporal | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => true,
             // The names in a heartbeat are the worker's own; which keys are queues is for the configuration to say.
             Self::Http | Self::Redis | Self::Process => false,
         }

@@ -8,7 +8,8 @@ use crate::cadence::Limits;
 use crate::channel::{Channel, What};
 use crate::checks::{Answer, Readings, Silence};
 use crate::evidence::{
-    Beat, Host, Info, Mark, Numbers, Observation, QueueKey, Reach, Said, Says, TypeReport, WorkerKey,
+    Beat, Hands, Held, Host, Info, Mark, Numbers, Observation, QueueKey, Reach, Said, Says, TypeReport, Upkeep,
+    WorkerKey,
 };
 use crate::host::Presence;
 use crate::progress::Progress;
@@ -50,6 +51,10 @@ pub struct Sight {
     pub deleted: bool,
     /// When the source drops its record by itself.
     pub expires: Option<Moment>,
+    /// How its record is kept.
+    pub upkeep: Upkeep,
+    /// The task that it holds, since when.
+    pub held: Option<(Held, Moment)>,
     /// Its last answer.
     pub answer: Option<Answer>,
     /// An answer other than 404 was seen, so that a 404 is news of it.
@@ -224,6 +229,8 @@ impl Worker {
             missing: None,
             deleted: false,
             expires: None,
+            upkeep: Upkeep::default(),
+            held: None,
             answer: None,
             was_found: false,
             answered_well: false,
@@ -291,11 +298,18 @@ impl Worker {
         self.departed = false;
         let mut marks = Vec::new();
         if let Some(beat) = observation.beat {
-            self.beat_seen(source, beat, look);
+            self.beat_seen(source, beat, observation.upkeep, look);
         }
         let n = &observation.numbers;
         if let Some(count) = n.progress.or(n.tasks_total) {
             marks.push((What::Tasks, Some(Mark::bytes(&count.to_le_bytes()))));
+        }
+        if let Some(hands) = observation.hands {
+            let mark = match hands {
+                Hands::Empty => Mark::bytes(b""),
+                Hands::Full(mark) => mark,
+            };
+            marks.push((What::Hands, Some(mark)));
         }
         if let Some(stamp) = observation.last_activity {
             marks.push((What::Activity, Some(Mark::stamp(stamp))));
@@ -334,9 +348,14 @@ impl Worker {
 
     /// A look showed nothing new of it.
     fn not_seen(&mut self, source: &Arc<str>, look: Seen) {
+        let expired = self
+            .sights
+            .get(source)
+            .is_some_and(|sight| sight.upkeep == Upkeep::Live && sight.expires.is_some_and(|at| at <= look.now));
         for ((of, what), channel) in &mut self.channels {
             if of == source && !matches!(what, What::Access(_)) {
                 channel.look(look.now, look.wall, look.interval, None, None);
+                channel.expired |= expired && *what == What::Beat;
             }
         }
     }
@@ -415,6 +434,11 @@ impl Worker {
         {
             return;
         }
+        sight.upkeep = observation.upkeep;
+        sight.held = observation.held.map(|held| match sight.held {
+            Some((before, since)) if before.mark == held.mark => (held, since),
+            _ => (held, look.now),
+        });
         sight.says = observation.says.clone();
         sight.notes.clone_from(&observation.notes);
         sight.info.clone_from(&observation.info);
@@ -466,7 +490,7 @@ impl Worker {
         }
     }
 
-    fn beat_seen(&mut self, source: &Arc<str>, beat: Beat, look: Seen) {
+    fn beat_seen(&mut self, source: &Arc<str>, beat: Beat, upkeep: Upkeep, look: Seen) {
         let mut fresh = false;
         let channel = self.channels.entry((source.clone(), What::Beat)).or_insert_with(|| {
             fresh = true;
@@ -475,6 +499,9 @@ impl Worker {
         channel.own_answer = beat.own_answer;
         channel.on_trial = beat.on_trial;
         channel.cadence.declare(beat.declared);
+        if upkeep != Upkeep::Learnt {
+            channel.cadence.promise();
+        }
         let since = look.now.since(channel.looked);
         let moved = if fresh {
             channel.stamp = beat.stamp;
@@ -709,6 +736,9 @@ impl Worker {
                 n if n >= around.rules.reach_misses => Pulse::Silent,
                 _ => Pulse::Late,
             };
+        }
+        if channel.expired {
+            return Pulse::Silent;
         }
         // No limit is shorter than two looks: most of the time there is nothing to work out.
         if channel.silent < self.interval(source, around) * 2 && !matches!(what, What::Access(_)) {

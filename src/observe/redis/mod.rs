@@ -6,6 +6,7 @@
 pub mod celery;
 mod connect;
 mod failure;
+pub mod framework;
 mod links;
 mod memory;
 mod meter;

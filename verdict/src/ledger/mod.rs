@@ -18,7 +18,7 @@ use crate::rules::Rulebook;
 use crate::slots::{Place, Records};
 use crate::source::{SETTLE, Source};
 use crate::time::{Moment, WallTime};
-use crate::words::{Failure, Reason, SourceKind, State, TaskType};
+use crate::words::{Failure, Reason, State, TaskType};
 use crate::worker::{Around, Seen, Worker};
 
 /// Our own clock's tick, and how late it may come before we must have been suspended.
@@ -432,7 +432,7 @@ impl Ledger {
     /// A worker serves a queue: from now on the queue is watched.
     fn serve(&mut self, name: &Arc<str>, task_queue: &Arc<str>, observation: &Observation, now: Moment) {
         let Some(source) = self.sources.get(name).filter(|s| s.rules.kind.names_queues()) else { return };
-        if source.rules.kind != SourceKind::Temporal {
+        if !source.rules.kind.sees_polls() {
             return self.watch(name, task_queue, TaskType::Activity, now);
         }
         for t in observation.types.iter().filter(|t| t.task_type != TaskType::LocalActivity) {

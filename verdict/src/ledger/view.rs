@@ -13,7 +13,7 @@ use crate::snapshot::{CheckView, Finding};
 use crate::source::Source;
 use crate::state;
 use crate::time::{Moment, WallTime};
-use crate::words::{ChannelKind, Failure, SourceKind, State, TaskType};
+use crate::words::{ChannelKind, Failure, State, TaskType};
 use crate::worker::{Around, Worker};
 
 impl Ledger {
@@ -191,7 +191,7 @@ impl Ledger {
         let report = &queue.report;
         let seen = queue.health.success.is_some();
         // Redis knows no pollers: nobody says so there is not nobody polls.
-        let polled = self.sources.get(&key.source).is_some_and(|s| s.rules.kind == SourceKind::Temporal);
+        let polled = self.sources.get(&key.source).is_some_and(|s| s.rules.kind.sees_polls());
         let mut view = QueueView {
             backlog: report.backlog,
             backlog_age_seconds: report.backlog_age.map(|a| a.as_secs_f64()),

@@ -2,12 +2,16 @@
 
 pub mod celery;
 pub mod cgroup;
+pub mod dramatiq;
 pub mod exposition;
+pub mod hash;
 pub mod health;
 pub mod heartbeat;
 mod numbers;
 pub mod proc;
 pub mod queue;
+pub mod rq;
+pub mod sidekiq;
 pub mod stamp;
 pub mod worker_metrics;
 
