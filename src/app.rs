@@ -23,7 +23,9 @@ use tokio_util::task::TaskTracker;
 use verdict::ledger::Change;
 
 use crate::config::{Settings, WebSettings};
+use crate::door::{self, Connections, Door};
 use crate::fleet::{Clock, Readiness};
+use crate::observe::schedule::descriptor_limit;
 use crate::web::{self, ReloadStatus, Site};
 use engine::Engine;
 
@@ -41,6 +43,8 @@ pub struct Launch {
     pub load: Option<Load>,
     /// Addresses, paths and prefixes.
     pub web: WebSettings,
+    /// TLS and users of our own listeners.
+    pub door: Door,
 }
 
 /// Why the program cannot run.
@@ -114,6 +118,7 @@ impl App {
         let (reload, reloads) = mpsc::channel(4);
         let loaded = ReloadStatus { successful: true, last_success: Some(clock.wall()) };
         let reload_status = Arc::new(ArcSwap::from_pointee(loaded));
+        let settings_of_web = launch.web.clone();
         let router = web::router(Arc::new(Site {
             present: engine.present(),
             changes: engine.changes(),
@@ -124,13 +129,15 @@ impl App {
             web: launch.web,
             clock,
         }));
+        let door = Arc::new(launch.door);
+        let router = web::guarded(router, door.config(), &settings_of_web)?;
         let servers = TaskTracker::new();
         let stop_serving = CancellationToken::new();
+        servers.spawn(Arc::clone(&door).keep(stop_serving.clone()));
+        let connections = Arc::new(Connections::within(descriptor_limit()));
         for listener in listeners {
-            let server = axum::serve(listener, router.clone())
-                .with_graceful_shutdown(stop_serving.clone().cancelled_owned())
-                .into_future();
-            servers.spawn(server);
+            let (router, door, connections) = (router.clone(), Arc::clone(&door), Arc::clone(&connections));
+            servers.spawn(door::serve(listener, router, door, connections, stop_serving.clone()));
         }
         servers.close();
         // The configuration is loaded and the listeners are open: what is left of readiness is with the sources.
@@ -237,7 +244,9 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
 
     async fn started(load: Option<Load>) -> App {
-        App::start(Launch { settings: fixture::settings(&["a"]), load, web: fixture::web() }).await.unwrap()
+        App::start(Launch { settings: fixture::settings(&["a"]), load, web: fixture::web(), door: Door::open() })
+            .await
+            .unwrap()
     }
 
     /// Gives out these outcomes in this order.
@@ -283,7 +292,7 @@ mod tests {
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut web = fixture::web();
         web.listen = vec![taken.local_addr().unwrap()];
-        let launch = Launch { settings: fixture::settings(&["a"]), load: None, web };
+        let launch = Launch { settings: fixture::settings(&["a"]), load: None, web, door: Door::open() };
         let Err(broken) = App::start(launch).await else { panic!("it started") };
         let text = broken.to_string();
         assert!(text.contains(&taken.local_addr().unwrap().to_string()), "{text}");

@@ -1,20 +1,25 @@
-//! `worker-exporter check FILE…`: every mistake of every file, in one run; with `--metrics` of what workers say.
+//! `worker-exporter check FILE…`: every mistake of every file, in one run; with `--metrics` of what workers say, with
+//! `--web.config.file` of that one as well.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use verdict::read::worker_metrics::Series;
 
 use super::exposition::{self, As};
 use crate::config::{self, ProcessEnvironment, Settings};
+use crate::door::Door;
 
 /// Flags of `check`.
 #[derive(Debug, clap::Args)]
 pub struct CheckFlags {
     /// Files to validate; with --metrics, - is standard input.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "web_config_file", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Web configuration to validate as well.
+    #[arg(long = "web.config.file", env = "WORKER_EXPORTER_WEB_CONFIG_FILE", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
     /// The files are expositions: they are read as a worker's /metrics would be, and what would be used is printed.
     #[arg(long)]
     metrics: bool,
@@ -30,7 +35,7 @@ impl CheckFlags {
     /// To validate these configuration files.
     #[must_use]
     pub const fn of(files: Vec<PathBuf>) -> Self {
-        Self { files, metrics: false, format: As::Auto, progress: Vec::new() }
+        Self { files, web_config_file: None, metrics: false, format: As::Auto, progress: Vec::new() }
     }
 }
 
@@ -40,7 +45,7 @@ fn series(text: &str) -> Result<Series, &'static str> {
 
 /// Mistakes go to stderr, one line for each whole file to stdout. Exit: 0 when all are whole, else 2.
 pub fn run(flags: &CheckFlags) -> ExitCode {
-    let mut whole = true;
+    let mut whole = flags.web_config_file.as_deref().is_none_or(web);
     for file in &flags.files {
         if flags.metrics {
             whole &= exposition::check(file, flags.format, &flags.progress);
@@ -58,6 +63,23 @@ pub fn run(flags: &CheckFlags) -> ExitCode {
         }
     }
     if whole { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
+/// The same for a file of `--web.config.file`, with the files that it names.
+fn web(file: &Path) -> bool {
+    match Door::load(file) {
+        Ok(door) => {
+            let config = door.config().load_full();
+            let tls = if door.is_tls() { "TLS" } else { "plain HTTP" };
+            let users = count(config.users.len(), "user");
+            let _ = writeln!(std::io::stdout(), "{}: ok, {tls}, {users}", file.display());
+            true
+        }
+        Err(mistakes) => {
+            let _ = writeln!(std::io::stderr(), "{mistakes}");
+            false
+        }
+    }
 }
 
 /// `3 sources, 12 targets`.

@@ -23,6 +23,7 @@ pub(super) struct DemoFlags {
 pub(super) fn run(flags: &DemoFlags) -> Result<(), Failed> {
     // Simulated workers are nobody else's business: loopback only, unless it is asked for.
     let web = flags.web.settings("127.0.0.1:10860")?;
+    let door = flags.web.door()?;
     // Changes of state are told on standard output here; the log would only say them twice.
     let level = match flags.log.level {
         logging::Level::Info => logging::Level::Warn,
@@ -35,11 +36,13 @@ pub(super) fn run(flags: &DemoFlags) -> Result<(), Failed> {
         let settings = demo::start(stop.child_token())
             .await
             .map_err(|error| Failed::Run(format!("the simulated workers do not start: {error}")))?;
+        let scheme = if door.is_tls() { "https" } else { "http" };
         let (prefix, metrics) = (web.route_prefix.clone(), web.telemetry_path.clone());
-        let app =
-            App::start(Launch { settings, load: None, web }).await.map_err(|broken| Failed::Run(broken.to_string()))?;
+        let app = App::start(Launch { settings, load: None, web, door })
+            .await
+            .map_err(|broken| Failed::Run(broken.to_string()))?;
         for address in app.addresses() {
-            let base = format!("http://{}{prefix}", reachable(*address));
+            let base = format!("{scheme}://{}{prefix}", reachable(*address));
             say(&format!("page     {base}/"));
             say(&format!("metrics  {base}{metrics}"));
             say(&format!("status   {base}/health/workers"));

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{Failed, address};
 use crate::config::WebSettings;
+use crate::door::Door;
 use crate::logging::{Format, Level};
 
 /// Where the configuration is.
@@ -48,6 +49,9 @@ pub(super) struct WebFlags {
         default_value = "/metrics"
     )]
     telemetry_path: String,
+    /// File with TLS, users and the rate limit of the listeners, in the format that Prometheus' exporters share.
+    #[arg(long = "web.config.file", env = "WORKER_EXPORTER_WEB_CONFIG_FILE", value_name = "FILE")]
+    config_file: Option<PathBuf>,
     /// The URL under which the world reaches this program, for links.
     #[arg(long = "web.external-url", env = "WORKER_EXPORTER_WEB_EXTERNAL_URL", value_name = "URL")]
     external_url: Option<Url>,
@@ -64,6 +68,16 @@ pub(super) struct WebFlags {
 }
 
 impl WebFlags {
+    /// The way in.
+    pub(super) fn door(&self) -> Result<Door, Failed> {
+        let Some(file) = &self.config_file else { return Ok(Door::open()) };
+        Door::load(file).map_err(|mistakes| {
+            let (count, noun) =
+                (mistakes.list().len(), if mistakes.list().len() == 1 { "mistake" } else { "mistakes" });
+            Failed::Usage(format!("the web configuration has {count} {noun}\n{mistakes}"))
+        })
+    }
+
     /// Checked and filled in. `default_listen` is what is listened on when nothing is said.
     pub(super) fn settings(&self, default_listen: &str) -> Result<WebSettings, Failed> {
         let written: Vec<&str> = if self.listen_address.is_empty() {

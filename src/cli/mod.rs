@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn flags_that_are_not_built_are_refused() {
-        for flag in ["--web.enable-actions", "--web.config.file=x", "--storage.path=x", "--shard=1"] {
+        for flag in ["--web.enable-actions", "--storage.path=x", "--shard=1"] {
             let error = parse(&format!("worker-exporter {flag}")).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{flag}");
         }

@@ -20,12 +20,14 @@ pub(super) struct ServeFlags {
 
 pub(super) fn run(flags: &ServeFlags) -> Result<(), Failed> {
     let web = flags.web.settings(":10860")?;
+    let door = flags.web.door()?;
     let (settings, load) = load::first(&flags.config)?;
     let _log = logging::start(flags.log.level, flags.log.format);
     let runtime = runtime()?;
     runtime.block_on(async {
         let sources = settings.sources.len();
-        let app = App::start(Launch { settings, load, web }).await.map_err(|broken| Failed::Run(broken.to_string()))?;
+        let app =
+            App::start(Launch { settings, load, web, door }).await.map_err(|broken| Failed::Run(broken.to_string()))?;
         for address in app.addresses() {
             tracing::info!(%address, sources, version = env!("CARGO_PKG_VERSION"), "listening");
         }

@@ -27,6 +27,10 @@ pub(super) enum Group {
     SecretRef,
     Tls,
     TaskQueue,
+    Web,
+    WebTls,
+    WebHttp,
+    WebRate,
 }
 
 impl Group {
@@ -52,6 +56,10 @@ impl Group {
         Self::Tls,
         Self::SecretRef,
     ];
+
+    /// Those of the file of `--web.config.file`, which is another one and has a page of its own.
+    #[cfg(test)]
+    pub(super) const WEB: &'static [Self] = &[Self::Web, Self::WebTls, Self::WebHttp, Self::WebRate];
 
     /// Whose keys it has besides its own.
     pub(super) const fn includes(self) -> &'static [Self] {
@@ -96,6 +104,10 @@ impl Group {
             Self::SecretRef => "a reference to a secret",
             Self::Tls => "`tls`",
             Self::TaskQueue => "a task queue",
+            Self::Web => "the web configuration",
+            Self::WebTls => "`tls_server_config`",
+            Self::WebHttp => "`http_server_config`",
+            Self::WebRate => "`rate_limit`",
         }
     }
 
@@ -133,6 +145,10 @@ impl Group {
             Self::TaskQueue => {
                 "A queue to watch though nobody polls it: zero pollers and a mistyped name become visible."
             }
+            Self::Web => "The top level of the file of `--web.config.file`.",
+            Self::WebTls => "TLS of our own listeners.",
+            Self::WebHttp => "Our own web server.",
+            Self::WebRate => "One token bucket over all requests but those to `/-/healthy` and `/-/ready`.",
         }
     }
 }
@@ -190,6 +206,10 @@ pub(super) enum Kind {
     Secrets,
     /// Our name → JSON pointer.
     Fields,
+    /// User → bcrypt hash.
+    Users,
+    /// Name of a response header → its value.
+    ResponseHeaders,
 }
 
 /// What holds when a key is left out.
@@ -235,12 +255,25 @@ const SPAN: Kind = Kind::Span { least: Duration::from_millis(1), why: "it must l
 const LOOK: Kind = Kind::Span { least: Duration::from_millis(10), why: "no look is complete that soon" };
 const COUNT: Kind = Kind::Whole { least: 1, most: 1_000_000 };
 const CADENCES: Kind = Kind::Number { least: 1.0, most: 1000.0 };
+/// A rate limit of no time is none.
+const PAUSE: Kind = Kind::Span { least: Duration::ZERO, why: "0s switches it off" };
 const TASK_TYPES: Kind = List(&Choice(&["workflow", "activity", "nexus"]));
 
 use Absent::{Nothing, Required, Says, Value};
 use Kind::{Choice, Limits, List, Ratio, Section, Switch, Text};
 
-/// Every key of the file.
+/// Go's names, those that we have and those that we refuse with a reason.
+const CLIENT_AUTH: &[&str] = &[
+    "NoClientCert",
+    "RequestClientCert",
+    "RequireAnyClientCert",
+    "RequireClientCert",
+    "VerifyClientCertIfGiven",
+    "RequireAndVerifyClientCert",
+];
+const TLS_VERSIONS: &[&str] = &["TLS10", "TLS11", "TLS12", "TLS13"];
+
+/// Every key of the files.
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
     key(Group::File, "global", Section(Group::Global), Value("{}"), "What holds for the whole program."),
@@ -336,6 +369,31 @@ pub(super) const KEYS: &[Key] = &[
 
     key(Group::TaskQueue, "name", Kind::Name, Required, "Name of the queue."),
     key(Group::TaskQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),
+
+    key(Group::Web, "tls_server_config", Section(Group::WebTls), Nothing, "TLS. Without it the listeners speak plain HTTP."),
+    key(Group::Web, "http_server_config", Section(Group::WebHttp), Value("{}"), "HTTP/2 and headers of answers."),
+    key(Group::Web, "basic_auth_users", Kind::Users, Nothing, "Users and the bcrypt hashes of their passwords. Without any, nobody is asked."),
+    key(Group::Web, "rate_limit", Section(Group::WebRate), Nothing, "How many requests are answered."),
+
+    key(Group::WebTls, "cert", Text, Nothing, "The certificate chain itself, PEM."),
+    key(Group::WebTls, "cert_file", Kind::File, Nothing, "File with the certificate chain, PEM."),
+    key(Group::WebTls, "key", Text, Nothing, "The key itself, PEM."),
+    key(Group::WebTls, "key_file", Kind::File, Nothing, "File with the key, PEM."),
+    key(Group::WebTls, "client_auth_type", Choice(CLIENT_AUTH), Value("NoClientCert"), "Whether clients must show a certificate."),
+    key(Group::WebTls, "client_ca", Text, Nothing, "Authorities of client certificates themselves, PEM."),
+    key(Group::WebTls, "client_ca_file", Kind::File, Nothing, "File with the authorities of client certificates, PEM."),
+    key(Group::WebTls, "client_allowed_sans", List(&Text), Nothing, "Only clients whose certificate carries one of these names: DNS name, IP address or URI, letter for letter."),
+    key(Group::WebTls, "min_version", Choice(TLS_VERSIONS), Value("TLS12"), "Oldest version that is spoken."),
+    key(Group::WebTls, "max_version", Choice(TLS_VERSIONS), Value("TLS13"), "Newest version that is spoken."),
+    key(Group::WebTls, "cipher_suites", List(&Text), Nothing, "Suites of TLS 1.2, by Go's names. Those of TLS 1.3 are always on."),
+    key(Group::WebTls, "prefer_server_cipher_suites", Switch, Value("true"), "Of the suites that both sides have, the first of ours is taken, and not the client's."),
+    key(Group::WebTls, "curve_preferences", List(&Text), Nothing, "Curves in the order of preference, by Go's names."),
+
+    key(Group::WebHttp, "http2", Switch, Value("true"), "HTTP/2, with TLS only."),
+    key(Group::WebHttp, "headers", Kind::ResponseHeaders, Nothing, "Headers that every answer carries."),
+
+    key(Group::WebRate, "interval", PAUSE, Required, "A request more is allowed each time this has passed. `0s` is no limit."),
+    key(Group::WebRate, "burst", Kind::Whole { least: 1, most: 1_000_000 }, Nothing, "So many requests may come at once."),
 
     key(Group::RedisServer, "address", Kind::RedisUrl, Required, "`redis://host:6379/0`, or `rediss://` for TLS. Without credentials."),
     key(Group::RedisServer, "username", Text, Nothing, "ACL user; needs a password."),

@@ -17,6 +17,7 @@ mod shown;
 mod sources;
 mod tree;
 mod values;
+mod web;
 
 use std::fs::File;
 use std::io::Read;
@@ -31,6 +32,7 @@ pub use mistake::{Mistake, Mistakes, Place};
 pub use reference::reference;
 pub use secret::Secret;
 pub use settings::*;
+pub use web::{ClientAuth, Hash, Pem, Rate, TlsVersions, WebConfig, WebTls, parse_web};
 
 use keys::Group;
 use reader::Reader;

@@ -127,9 +127,18 @@ impl Reader<'_> {
             (Kind::Limits(kind), Data::Map(entries)) => Some(self.limits(key, *kind, node, entries)),
             (Kind::Secrets, Data::Map(entries)) => Some(self.secrets(key, entries)),
             (Kind::Fields, Data::Map(entries)) => Some(self.pointers(entries)),
-            (Kind::Section(_) | Kind::AnySource | Kind::Limits(_) | Kind::Secrets | Kind::Fields, _) => {
-                self.wrong(key, kind, "a mapping", node)
-            }
+            (Kind::Users, Data::Map(entries)) => Some(self.users(entries)),
+            (Kind::ResponseHeaders, Data::Map(entries)) => Some(self.response_headers(entries)),
+            (
+                Kind::Section(_)
+                | Kind::AnySource
+                | Kind::Limits(_)
+                | Kind::Secrets
+                | Kind::Fields
+                | Kind::Users
+                | Kind::ResponseHeaders,
+                _,
+            ) => self.wrong(key, kind, "a mapping", node),
             (Kind::List(_), _) => self.wrong(key, kind, "a list", node),
             (_, Data::Scalar { .. }) => self.scalar(key, kind, node),
             _ => self.wrong(key, kind, &kind.says(), node),

@@ -222,6 +222,8 @@ impl Kind {
             Self::List(kind) => format!("list of: {}", kind.says()),
             Self::Secrets => "mapping of names to `file` or `env`".to_owned(),
             Self::Fields => "mapping of field names to JSON pointers".to_owned(),
+            Self::Users => "mapping of users to bcrypt hashes".to_owned(),
+            Self::ResponseHeaders => "mapping of header names to text".to_owned(),
         }
     }
 
@@ -255,6 +257,8 @@ impl Kind {
             Self::List(_) => "write a list: [a, b], or one `- ` line for each entry".to_owned(),
             Self::Secrets => "write for each name {file: PATH} or {env: VARIABLE}".to_owned(),
             Self::Fields => "write for each field a JSON pointer, such as tasks_total: /metrics/jobs".to_owned(),
+            Self::Users => "write for each user a bcrypt hash, as `htpasswd -nBC 10 USER` prints it".to_owned(),
+            Self::ResponseHeaders => "write for each header its value, such as X-Frame-Options: deny".to_owned(),
         }
     }
 }

@@ -10,7 +10,7 @@ pub mod schedule;
 pub mod targets;
 pub mod temporal;
 pub mod timetable;
-mod tls;
+pub(crate) mod tls;
 
 pub use clock::Clock;
 

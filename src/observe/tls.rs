@@ -17,7 +17,7 @@ use crate::config::{Secret, Tls};
 
 /// Why TLS cannot be set up as configured. For the log: it names files, never what is in them.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     #[error("the {what} cannot be read from {place}: {error}; check that the file exists and is readable")]
     Unreadable { what: &'static str, place: String, error: io::Error },
     #[error("the {0} is not valid PEM")]
@@ -53,7 +53,7 @@ pub(super) fn files(tls: &Tls) -> Files {
 }
 
 /// The client configuration, made of the files as they are now.
-pub(super) fn client(tls: &Tls) -> Result<ClientConfig, Unusable> {
+pub(crate) fn client(tls: &Tls) -> Result<ClientConfig, Unusable> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Unusable::Version)?;
@@ -73,7 +73,7 @@ pub(super) fn client(tls: &Tls) -> Result<ClientConfig, Unusable> {
 }
 
 /// The name to verify: the configured one, else the host of the address, an IPv6 address without its brackets.
-pub(super) fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, Unusable> {
+pub(crate) fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, Unusable> {
     let name = tls.server_name.as_deref().unwrap_or(host).trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(name.to_owned()).map_err(|_| Unusable::Name(name.to_owned()))
 }

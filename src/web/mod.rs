@@ -2,6 +2,7 @@
 //! and nothing is observed while somebody asks.
 
 mod api;
+mod guard;
 pub mod metrics;
 mod negotiate;
 mod openapi;
@@ -17,4 +18,5 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use guard::{Seldom, guarded};
 pub use site::{Reload, ReloadStatus, Site, router};

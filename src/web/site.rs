@@ -81,7 +81,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const BODY_LIMIT: usize = 4096;
 
 /// `/x`, or nothing: a leading slash and none at the end, whatever was written.
-fn tidy(prefix: &str) -> String {
+pub(super) fn tidy(prefix: &str) -> String {
     let prefix = prefix.trim_matches('/');
     if prefix.is_empty() { String::new() } else { format!("/{prefix}") }
 }
