@@ -3,6 +3,7 @@
 //! Start: listeners, then sources, discovery, schedule and ledger, then the web. End: ticks, looks, ledger, then the
 //! web, each bounded, so that what was seen last can still be read while the rest ends.
 
+mod config_file;
 pub mod engine;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a fixture fails its test by panicking")]
@@ -12,6 +13,7 @@ mod parts;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use crate::door::{self, Connections, Door};
 use crate::fleet::{Clock, Readiness};
 use crate::observe::schedule::descriptor_limit;
 use crate::web::{self, ReloadStatus, Site};
+use config_file::Nudge;
 use engine::Engine;
 
 /// Answers that are under way when we are stopped may finish for this long. Event streams never finish.
@@ -41,6 +44,8 @@ pub struct Launch {
     pub settings: Settings,
     /// How to read it anew; `None` where there is nothing to read.
     pub load: Option<Load>,
+    /// The file whose change loads it anew; `None` to wait until it is asked for.
+    pub watch: Option<PathBuf>,
     /// Addresses, paths and prefixes.
     pub web: WebSettings,
     /// TLS and users of our own listeners.
@@ -78,6 +83,7 @@ pub struct App {
     servers: TaskTracker,
     stop_serving: CancellationToken,
     reloads: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
+    nudges: mpsc::Receiver<Nudge>,
     reload_status: Arc<ArcSwap<ReloadStatus>>,
     clock: Clock,
     signals: Signals,
@@ -139,6 +145,10 @@ impl App {
             let (router, door, connections) = (router.clone(), Arc::clone(&door), Arc::clone(&connections));
             servers.spawn(door::serve(listener, router, door, connections, stop_serving.clone()));
         }
+        let (nudge, nudges) = mpsc::channel(1);
+        if let Some(file) = launch.watch {
+            servers.spawn(config_file::watch(file, nudge, stop_serving.clone()));
+        }
         servers.close();
         // The configuration is loaded and the listeners are open: what is left of readiness is with the sources.
         drop(latch);
@@ -149,6 +159,7 @@ impl App {
             servers,
             stop_serving,
             reloads,
+            nudges,
             reload_status,
             clock,
             signals,
@@ -181,6 +192,12 @@ impl App {
                 _ = self.hang_up.recv() => {
                     // Already logged; nobody waits for an answer to a signal.
                     let _ = self.reload().await;
+                }
+                Some(why) = self.nudges.recv() => {
+                    if why == Nudge::Changed || !self.reload_status.load().successful {
+                        // Already logged; nobody waits for an answer.
+                        let _ = self.reload().await;
+                    }
                 }
                 Some(answer) = self.reloads.recv() => {
                     let outcome = self.reload().await;
@@ -244,9 +261,15 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
 
     async fn started(load: Option<Load>) -> App {
-        App::start(Launch { settings: fixture::settings(&["a"]), load, web: fixture::web(), door: Door::open() })
-            .await
-            .unwrap()
+        App::start(Launch {
+            settings: fixture::settings(&["a"]),
+            load,
+            watch: None,
+            web: fixture::web(),
+            door: Door::open(),
+        })
+        .await
+        .unwrap()
     }
 
     /// Gives out these outcomes in this order.
@@ -292,7 +315,7 @@ mod tests {
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut web = fixture::web();
         web.listen = vec![taken.local_addr().unwrap()];
-        let launch = Launch { settings: fixture::settings(&["a"]), load: None, web, door: Door::open() };
+        let launch = Launch { settings: fixture::settings(&["a"]), load: None, watch: None, web, door: Door::open() };
         let Err(broken) = App::start(launch).await else { panic!("it started") };
         let text = broken.to_string();
         assert!(text.contains(&taken.local_addr().unwrap().to_string()), "{text}");

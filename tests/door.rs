@@ -59,7 +59,9 @@ async fn house(web: &str) -> House {
         route_prefix: String::new(),
         enable_lifecycle: false,
     };
-    let app = App::start(Launch { settings, load: None, web, door }).await.unwrap_or_else(|broken| panic!("{broken}"));
+    let app = App::start(Launch { settings, load: None, watch: None, web, door })
+        .await
+        .unwrap_or_else(|broken| panic!("{broken}"));
     let (address, stop) = (*app.addresses().first().unwrap(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
     House { address, folder, authority, stop, running }

@@ -38,7 +38,7 @@ pub(super) fn run(flags: &DemoFlags) -> Result<(), Failed> {
             .map_err(|error| Failed::Run(format!("the simulated workers do not start: {error}")))?;
         let scheme = if door.is_tls() { "https" } else { "http" };
         let (prefix, metrics) = (web.route_prefix.clone(), web.telemetry_path.clone());
-        let app = App::start(Launch { settings, load: None, web, door })
+        let app = App::start(Launch { settings, load: None, watch: None, web, door })
             .await
             .map_err(|broken| Failed::Run(broken.to_string()))?;
         for address in app.addresses() {

@@ -1,6 +1,6 @@
 //! `serve`: runs the exporter.
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use tokio_util::sync::CancellationToken;
 
 use super::flags::{ConfigFlags, LogFlags, WebFlags};
@@ -12,6 +12,15 @@ use crate::logging;
 pub(super) struct ServeFlags {
     #[command(flatten)]
     pub(super) config: ConfigFlags,
+    /// Take a changed configuration file by itself; `false` waits for SIGHUP or `POST /-/reload`.
+    #[arg(
+        long = "config.watch",
+        env = "WORKER_EXPORTER_CONFIG_WATCH",
+        value_name = "BOOL",
+        default_value = "true",
+        action = ArgAction::Set
+    )]
+    pub(super) watch: bool,
     #[command(flatten)]
     pub(super) web: WebFlags,
     #[command(flatten)]
@@ -21,13 +30,15 @@ pub(super) struct ServeFlags {
 pub(super) fn run(flags: &ServeFlags) -> Result<(), Failed> {
     let web = flags.web.settings(":10860")?;
     let door = flags.web.door()?;
+    let watch = flags.config.file.clone().filter(|_| flags.watch);
     let (settings, load) = load::first(&flags.config)?;
     let _log = logging::start(flags.log.level, flags.log.format);
     let runtime = runtime()?;
     runtime.block_on(async {
         let sources = settings.sources.len();
-        let app =
-            App::start(Launch { settings, load, web, door }).await.map_err(|broken| Failed::Run(broken.to_string()))?;
+        let app = App::start(Launch { settings, load, watch, web, door })
+            .await
+            .map_err(|broken| Failed::Run(broken.to_string()))?;
         for address in app.addresses() {
             tracing::info!(%address, sources, version = env!("CARGO_PKG_VERSION"), "listening");
         }
