@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::keys::Group;
 use super::mistake::{Mistake, Mistakes, Place};
+use super::profile::{self, Layered, Profile};
 use super::reader::Reader;
 use super::secret::Secret;
 use super::section::{Field, Section, Value};
@@ -66,7 +67,7 @@ impl Environment for Variables {
     }
 }
 
-const META: &str = "TEMPORAL_GRPC_META_";
+pub(super) const META: &str = "TEMPORAL_GRPC_META_";
 
 /// One part of the TLS material.
 struct Material {
@@ -97,15 +98,36 @@ const MATERIAL: [Material; 3] = [
 ];
 
 impl Settings {
-    /// Watches the namespace that the `TEMPORAL_*` environment points at; `127.0.0.1:7233`, `default` without any.
+    /// Watches the namespace that the `TEMPORAL_*` environment points at, and below it the profile of `temporal.toml`;
+    /// `127.0.0.1:7233`, `default` without any.
     ///
     /// # Errors
-    /// Every mistake of the environment, each with the variable's name.
+    /// Every mistake of the environment, each with the variable's name, and of the profile with its place.
     pub fn from_environment(env: &dyn Environment) -> Result<Self, Mistakes> {
-        // Paths of the environment start at the working directory, as those of a shell do.
-        let reader = Reader { env, base: Path::new(""), mistakes: Vec::new() };
-        ZeroConfig { reader }.settings().map_err(|mistakes| Mistakes::new("environment", mistakes))
+        let profile = profile::of_environment(env).map_err(|(origin, mistakes)| Mistakes::new(origin, mistakes))?;
+        let Some(profile) = profile else {
+            return alone(env).map_err(|mistakes| Mistakes::new("environment", mistakes));
+        };
+        let file = profile.file.display();
+        let mut settings = layered(env, &profile).map_err(|mistakes| Mistakes::new(file.to_string(), mistakes))?;
+        let header = format!("# what the environment does not say is from profile {:?} of {file}\n", profile.name);
+        settings.shown.insert_str(0, &header);
+        Ok(settings)
     }
+}
+
+fn alone(env: &dyn Environment) -> Result<Settings, Vec<Mistake>> {
+    // Paths of the environment start at the working directory, as those of a shell do.
+    let reader = Reader { env, base: Path::new(""), mistakes: Vec::new() };
+    ZeroConfig { reader }.settings()
+}
+
+/// What `env` says, and below it `profile`.
+pub(super) fn layered(env: &dyn Environment, profile: &Profile) -> Result<Settings, Vec<Mistake>> {
+    alone(&Layered { env, profile }).map_err(|mut mistakes| {
+        mistakes.iter_mut().for_each(|mistake| profile.place(mistake, env));
+        mistakes
+    })
 }
 
 struct ZeroConfig<'a> {

@@ -364,6 +364,8 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Temporal, "api_key_env", Kind::SecretEnv, Nothing, "API key, from the environment. Switches TLS on."),
     key(Group::Temporal, "tls", Section(Group::Tls), Says("plaintext, or the system's authorities with an API key"), "TLS; `tls: {}` is TLS with the system's authorities."),
     key(Group::Temporal, "metadata", Kind::Secrets, Nothing, "Further gRPC metadata."),
+    key(Group::Temporal, "profile", Kind::Name, Nothing, "Profile of `temporal.toml`, the file of Temporal's own tools; what is written here counts over it."),
+    key(Group::Temporal, "profile_file", Kind::File, Says("`temporalio/temporal.toml` in the user's configuration folder"), "File of the profile. Without `profile` its profile `default`."),
     key(Group::Temporal, "task_queues", List(&Section(Group::TaskQueue)), Nothing, "Queues to watch though nobody polls them."),
     key(Group::Temporal, "requests_per_second", Kind::Number { least: 0.1, most: 1000.0 }, Value("5"), "Requests a second to this namespace, all together."),
 

@@ -6,6 +6,7 @@
 mod environment;
 mod keys;
 mod mistake;
+mod profile;
 mod quantity;
 mod reader;
 mod reference;

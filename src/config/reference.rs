@@ -32,7 +32,12 @@ const ENVIRONMENT: &str = "## The environment, without a file
 `TEMPORAL_TLS_DISABLE_HOST_VERIFICATION`, `TEMPORAL_GRPC_META_*`, and as `_PATH` or `_DATA`
 `TEMPORAL_TLS_SERVER_CA_CERT`, `TEMPORAL_TLS_CLIENT_CERT`, `TEMPORAL_TLS_CLIENT_KEY`, with the meaning that they have for
 Temporal's own tools. An API key or any TLS setting switches TLS on unless `TEMPORAL_TLS=false`. A file is explicit: with
-`--config.file` none of these is read, unless the file names it. Profiles in `temporal.toml` are not read.
+`--config.file` none of these is read, unless the file names it.
+
+What none of these says is taken from `temporal.toml`, as Temporal's tools do: the file that `TEMPORAL_CONFIG_FILE` names,
+or `temporalio/temporal.toml` in the folder of the user's configuration (`$XDG_CONFIG_HOME`, `~/.config`), and in it the
+profile that `TEMPORAL_PROFILE` names, or `default`. A file or a profile that is named must be there. With a file of ours a
+Temporal source names a profile with `profile:`.
 ";
 
 /// The page.

@@ -28,6 +28,8 @@ impl Reader<'_> {
         let mut names = BTreeMap::new();
         let mut sources = Vec::new();
         for section in file.sections_mut("sources") {
+            // Before the defaults, which it replaces as well.
+            let profile = self.profile(section);
             section.inherit(&Section::defaults(section.group));
             if !section.has("timeout") {
                 section.set("timeout", Value::Span(timeout));
@@ -39,7 +41,7 @@ impl Reader<'_> {
             let fleet = section.find_text("fleet").map(Arc::from);
             let detail = match section.group {
                 Group::Http => Detail::Http(self.http(section, fleet.as_ref().unwrap_or(&name), &fleets)),
-                Group::Temporal => Detail::Temporal(self.temporal(section)),
+                Group::Temporal => Detail::Temporal(self.temporal(section, profile)),
                 Group::Redis => match self.server(section) {
                     Some(server) => Detail::Redis(RedisSource { server, pattern: section.text("pattern").to_owned() }),
                     None => continue,
@@ -192,27 +194,45 @@ impl Reader<'_> {
         }
     }
 
-    fn temporal(&mut self, section: &mut Section) -> TemporalSource {
+    fn temporal(&mut self, section: &mut Section, profile: Option<TemporalSource>) -> TemporalSource {
         let queue_defaults = Section::defaults(Group::TaskQueue);
         let tls_defaults = Section::defaults(Group::Tls);
         section.sections_mut("task_queues").for_each(|queue| queue.inherit(&queue_defaults));
         if let Some(tls) = section.section_mut("tls") {
             tls.inherit(&tls_defaults);
         }
-        let api_key = self.secret(section, "api_key_file", "api_key_env");
+        let written = self.secret(section, "api_key_file", "api_key_env");
+        let (api_key, tls_of_profile, of_profile) = match profile {
+            // A profile may switch TLS off for a key of its own, and only for that.
+            Some(profile) => {
+                let tls = profile.tls.or_else(|| written.is_some().then(Tls::default));
+                (written.or(profile.api_key), Some(tls), profile.metadata)
+            }
+            None => (written, None, Vec::new()),
+        };
+        let mut metadata = self.named_secrets(section, "metadata");
+        for (name, value) in of_profile {
+            if !metadata.iter().any(|(own, _)| own.eq_ignore_ascii_case(&name)) {
+                metadata.push((name, value));
+            }
+        }
         let by_hand = section.entries("metadata").iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         if let (Some((_, field)), Some(_)) = (by_hand, &api_key) {
             let hint = "keep one of the API key and the Authorization metadata";
             self.say(field.place.clone(), "two values for the metadata Authorization", hint);
         }
         // An API key must not travel in the clear.
-        let tls = (section.has("tls") || api_key.is_some()).then(|| self.tls(section.section("tls")));
+        let tls = match tls_of_profile {
+            _ if section.has("tls") => Some(self.tls(section.section("tls"))),
+            Some(tls) => tls,
+            None => api_key.is_some().then(Tls::default),
+        };
         TemporalSource {
             address: section.text("address").to_owned(),
             namespace: Arc::from(section.text("namespace")),
             api_key,
             tls,
-            metadata: self.named_secrets(section, "metadata"),
+            metadata,
             task_queues: section
                 .sections("task_queues")
                 .flat_map(|queue| task_types(queue).map(|task_type| (Arc::from(queue.text("name")), task_type)))
