@@ -13,7 +13,6 @@ mod parts;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ use crate::fleet::{Clock, Readiness};
 use crate::observe::schedule::descriptor_limit;
 use crate::web::{self, ReloadStatus, Site};
 use config_file::Nudge;
+pub use config_file::Watched;
 use engine::Engine;
 
 /// Answers that are under way when we are stopped may finish for this long. Event streams never finish.
@@ -45,7 +45,7 @@ pub struct Launch {
     /// How to read it anew; `None` where there is nothing to read.
     pub load: Option<Load>,
     /// The file whose change loads it anew; `None` to wait until it is asked for.
-    pub watch: Option<PathBuf>,
+    pub watch: Option<Watched>,
     /// Addresses, paths and prefixes.
     pub web: WebSettings,
     /// TLS and users of our own listeners.
@@ -146,8 +146,8 @@ impl App {
             servers.spawn(door::serve(listener, router, door, connections, stop_serving.clone()));
         }
         let (nudge, nudges) = mpsc::channel(1);
-        if let Some(file) = launch.watch {
-            servers.spawn(config_file::watch(file, nudge, stop_serving.clone()));
+        if let Some(watched) = launch.watch {
+            servers.spawn(config_file::watch(watched, nudge, stop_serving.clone()));
         }
         servers.close();
         // The configuration is loaded and the listeners are open: what is left of readiness is with the sources.

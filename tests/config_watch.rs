@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker_exporter::app::{App, Broken, Launch};
+use worker_exporter::app::{App, Broken, Launch, Watched};
 use worker_exporter::config::{self, WebSettings};
 use worker_exporter::door::Door;
 
@@ -37,9 +37,9 @@ impl Program {
             route_prefix: String::new(),
             enable_lifecycle: false,
         };
+        let watched = Watched::now(file.to_owned());
         let settings = load().unwrap();
-        let launch =
-            Launch { settings, load: Some(Arc::new(load)), watch: Some(file.to_owned()), web, door: Door::open() };
+        let launch = Launch { settings, load: Some(Arc::new(load)), watch: Some(watched), web, door: Door::open() };
         let app = App::start(launch).await.unwrap_or_else(|broken| panic!("{broken}"));
         let (address, stop) = (*app.addresses().first().unwrap(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone()));

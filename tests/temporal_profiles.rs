@@ -220,11 +220,11 @@ fn a_source_whose_profile_is_wrong_says_where() {
         hint: write it in quotes
     "#);
     insta::assert_snapshot!(said("profile: cloud, profile_file: temporal.toml"), @r#"
-    config.yml:2:38: DIR/temporal.toml has no profile "cloud"
+    config.yml:2:40: DIR/temporal.toml has no profile "cloud"
         hint: it has default
     "#);
     insta::assert_snapshot!(said("profile: cloud"), @r"
-    config.yml:2:38: there is no folder of the user's configuration here
+    config.yml:2:40: there is no folder of the user's configuration here
         hint: add `profile_file:`
     ");
 }

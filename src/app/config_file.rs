@@ -23,32 +23,49 @@ pub(super) enum Nudge {
     Again,
 }
 
-/// Sends a nudge for each change of `file`, and now and then, until it is cancelled.
-pub(super) async fn watch(file: PathBuf, nudge: mpsc::Sender<Nudge>, cancel: CancellationToken) {
+/// The file, and what stood in it before it was loaded for the first time: what changes from then on is seen.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    file: PathBuf,
+    content: Option<Vec<u8>>,
+}
+
+impl Watched {
+    /// As it is now. To be called before the configuration is loaded.
+    #[must_use]
+    pub fn now(file: PathBuf) -> Self {
+        let content = std::fs::read(&file).ok();
+        Self { file, content }
+    }
+}
+
+/// Sends a nudge for each change of the file, and now and then, until it is cancelled.
+pub(super) async fn watch(watched: Watched, nudge: mpsc::Sender<Nudge>, cancel: CancellationToken) {
+    let Watched { file, content: mut last } = watched;
     let mut folders = Folders::new(|error| {
         tracing::warn!(%error, "the configuration file cannot be watched, it is read once a minute");
     });
-    folders.watch([file.as_path()]);
-    let mut last = content(&file).await;
+    let mut why = Nudge::Changed;
     loop {
+        // Before the file is read, so that no change falls between; a swapped link may lead elsewhere now.
+        folders.watch([file.as_path()]);
+        let now = content(&file).await;
+        if now != last {
+            (last, why) = (now, Nudge::Changed);
+            if nudge.send(why).await.is_err() {
+                return;
+            }
+        } else if why == Nudge::Again && nudge.send(why).await.is_err() {
+            return;
+        }
         let noticed = async {
             tokio::select! {
                 () = folders.changed() => Nudge::Changed,
                 () = tokio::time::sleep(AGAIN) => Nudge::Again,
             }
         };
-        let Some(why) = cancel.run_until_cancelled(noticed).await else { return };
-        // Before the file is read, so that no change falls between; a swapped link may lead elsewhere now.
-        folders.watch([file.as_path()]);
-        let now = content(&file).await;
-        let why = if now == last { why } else { Nudge::Changed };
-        if why == Nudge::Changed && now == last {
-            continue;
-        }
-        last = now;
-        if nudge.send(why).await.is_err() {
-            return;
-        }
+        let Some(noticed) = cancel.run_until_cancelled(noticed).await else { return };
+        why = noticed;
     }
 }
 

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flags::{ConfigFlags, LogFlags, WebFlags};
 use super::{Failed, load, runtime};
-use crate::app::{App, Launch};
+use crate::app::{App, Launch, Watched};
 use crate::logging;
 
 #[derive(Clone, Debug, Args)]
@@ -30,7 +30,7 @@ pub(super) struct ServeFlags {
 pub(super) fn run(flags: &ServeFlags) -> Result<(), Failed> {
     let web = flags.web.settings(":10860")?;
     let door = flags.web.door()?;
-    let watch = flags.config.file.clone().filter(|_| flags.watch);
+    let watch = flags.config.file.clone().filter(|_| flags.watch).map(Watched::now);
     let (settings, load) = load::first(&flags.config)?;
     let _log = logging::start(flags.log.level, flags.log.format);
     let runtime = runtime()?;
