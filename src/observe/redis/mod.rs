@@ -9,6 +9,7 @@ mod failure;
 mod links;
 mod memory;
 mod meter;
+mod own;
 mod pattern;
 mod queue;
 
@@ -24,6 +25,8 @@ use verdict::evidence::{Beat, Listing, Observation, QueueKey, QueueReport, Repor
 use verdict::read::heartbeat;
 use verdict::time::Moment;
 use verdict::words::Failure;
+
+pub use self::own::OwnKey;
 
 use self::connect::Refusal;
 use self::links::{Link, Links};
