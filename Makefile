@@ -124,6 +124,11 @@ measure: ## Detection times over twenty kills and more
 	$(CARGO) build $(LOCKED) --bins --tests
 	$(VENV)/python tests/real/measure.py
 
+.PHONY: measure-sidecar
+measure-sidecar: ## What a sidecar costs: memory, time of an answer, CPU at rest
+	$(CARGO) build $(LOCKED) --release --bins
+	WORKER_EXPORTER_BINARY=target/release/worker-exporter $(VENV)/python tests/real/measure_sidecar.py
+
 ##@ Writing
 
 .PHONY: docs

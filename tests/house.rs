@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Left to right. A new room takes its place here; `app` knows all rooms, and the commands know `app`.
 const ROOMS: &[&str] =
-    &["config", "watch", "discovery", "observe", "fleet", "web", "demo", "door", "app", "logging", "cli"];
+    &["config", "watch", "discovery", "observe", "sidecar", "fleet", "web", "demo", "door", "app", "logging", "cli"];
 
 fn place(room: &str) -> Option<usize> {
     ROOMS.iter().position(|known| *known == room)

@@ -17,6 +17,11 @@ pub(super) fn first(flags: &ConfigFlags) -> Result<(Settings, Option<Load>), Fai
     Ok((settings, Some(Arc::new(move || from_file(&file)))))
 }
 
+/// What the TEMPORAL_* environment points at, and nothing else.
+pub(super) fn environment() -> Result<Settings, Failed> {
+    from_environment().map_err(refused)
+}
+
 fn refused(mistakes: Vec<String>) -> Failed {
     let count = mistakes.len();
     let noun = if count == 1 { "mistake" } else { "mistakes" };

@@ -10,6 +10,7 @@ mod healthcheck;
 mod load;
 mod probe;
 mod serve;
+mod sidecar;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Check(check::CheckFlags),
     /// Looks at one configured worker now and prints evidence, checks, score, state and reason.
     Probe(probe::ProbeFlags),
+    /// Gives one worker that has none a /health and a /ready; can also start the worker itself.
+    Sidecar(Box<sidecar::SidecarFlags>),
     /// Asks a running exporter whether it is ready; for images without a shell.
     Healthcheck(healthcheck::HealthcheckFlags),
 }
@@ -74,6 +77,10 @@ pub fn run() -> ExitCode {
         Command::Demo(flags) => demo::run(&flags),
         Command::Check(flags) => return check::run(&flags),
         Command::Probe(flags) => probe::run(&flags),
+        Command::Sidecar(flags) => match sidecar::run(*flags) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failed) => Err(failed),
+        },
         Command::Healthcheck(flags) => healthcheck::run(&flags),
     };
     let (text, code) = match outcome {
@@ -154,14 +161,18 @@ mod tests {
     #[test]
     fn every_flag_has_its_twin_in_the_environment() {
         let command = Arguments::command();
-        let commands = std::iter::once(&command).chain(command.get_subcommands());
-        for argument in commands.flat_map(clap::Command::get_arguments) {
-            let Some(long) = argument.get_long() else { continue };
-            if ["help", "version", "fleet", "explain", "metrics", "format", "progress"].contains(&long) {
-                continue;
+        for command in std::iter::once(&command).chain(command.get_subcommands()) {
+            for argument in command.get_arguments() {
+                let Some(long) = argument.get_long() else { continue };
+                if ["help", "version", "fleet", "explain", "metrics", "format", "progress"].contains(&long) {
+                    continue;
+                }
+                // A sidecar shares its environment with a worker and stands beside an exporter: its flags are its own.
+                let own = command.get_name() == "sidecar" && !long.starts_with("log.");
+                let prefix = if own { "WORKER_EXPORTER_SIDECAR" } else { "WORKER_EXPORTER" };
+                let twin = format!("{prefix}_{}", long.to_uppercase().replace(['.', '-'], "_"));
+                assert_eq!(argument.get_env().and_then(std::ffi::OsStr::to_str), Some(twin.as_str()), "--{long}");
             }
-            let twin = format!("WORKER_EXPORTER_{}", long.to_uppercase().replace(['.', '-'], "_"));
-            assert_eq!(argument.get_env().and_then(std::ffi::OsStr::to_str), Some(twin.as_str()), "--{long}");
         }
     }
 }

@@ -41,6 +41,22 @@ use reader::Reader;
 use section::Section;
 use tree::{Data, Node};
 
+/// Reads a duration of the command line as one of a file: `500ms`, `15s`, `1h30m`.
+///
+/// # Errors
+/// Why it is none, for people.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    quantity::span(text).map_err(|error| {
+        let why = match error {
+            quantity::SpanError::NoUnit => "it has no unit",
+            quantity::SpanError::Negative => "time does not run backwards",
+            quantity::SpanError::TooLong => "it is longer than a year",
+            quantity::SpanError::Malformed => "it is no duration",
+        };
+        format!("{why}; write it like 500ms, 15s, 5m or 1h30m")
+    })
+}
+
 /// A larger file is not a configuration of ours. 10,000 targets take about half of it.
 const LARGEST: u64 = 1 << 20;
 

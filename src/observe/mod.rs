@@ -4,6 +4,7 @@ mod clock;
 pub mod envelope;
 mod fetch;
 pub mod http;
+pub mod page;
 pub mod process;
 pub mod redis;
 pub mod schedule;

@@ -10,6 +10,7 @@ pub mod framework;
 mod links;
 mod memory;
 mod meter;
+mod own;
 mod pattern;
 mod queue;
 
@@ -25,6 +26,8 @@ use verdict::evidence::{Beat, Listing, Observation, QueueKey, QueueReport, Repor
 use verdict::read::heartbeat;
 use verdict::time::Moment;
 use verdict::words::Failure;
+
+pub use self::own::OwnKey;
 
 use self::connect::Refusal;
 use self::links::{Link, Links};

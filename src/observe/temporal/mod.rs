@@ -1,7 +1,8 @@
 //! Temporal: the worker registry and the task queues of one namespace.
 //!
 //! `fetch` asks within a deadline and a budget, `read` turns the answers into evidence, `naming` says which worker a
-//! record belongs to, `budget` how much may be asked, `details` about whom to ask one by one.
+//! record belongs to, `budget` how much may be asked, `details` about whom to ask one by one; `own` is the
+//! view of a sidecar, of one worker.
 
 mod budget;
 mod client;
@@ -9,8 +10,10 @@ mod details;
 mod failure;
 mod fetch;
 mod naming;
+mod own;
 mod pages;
 mod read;
 mod tls;
 
 pub use fetch::TemporalSource;
+pub use own::{OwnPoll, OwnSeen, OwnWorker, Whose};

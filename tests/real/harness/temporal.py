@@ -17,13 +17,16 @@ TEMPORAL = Path(sys.executable).with_name("temporal")
 class TemporalServer:
     """`temporal server start-dev`, with a database file, so that only its memory is lost in a restart."""
 
-    def __init__(self, processes, namespaces=("default",), settings=()):
+    def __init__(self, processes, namespaces=("default",), settings=(), host="127.0.0.1"):
         self.processes = processes
+        self.host = host
+        # Its own parts call each other on loopback, so it listens there too.
+        self.bound = host if host == "127.0.0.1" else "0.0.0.0"
         self.namespaces = namespaces
         # The server's own dynamic configuration, `key=value`.
         self.settings = settings
         self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         self.database = processes.folder / f"temporal-{self.port}.db"
         self.start()
 
@@ -32,11 +35,11 @@ class TemporalServer:
         extra += [item for setting in self.settings for item in ("--dynamic-config-value", setting)]
         self.process = self.processes.start(
             "temporal-server",
-            [TEMPORAL, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", self.port,
+            [TEMPORAL, "server", "start-dev", "--headless", "--ip", self.bound, "--port", self.port,
              "--http-port", free_port(), "--metrics-port", free_port(),
              "--log-level", "error", "--db-filename", self.database, *extra],
         )  # fmt: skip
-        wait_for(lambda: answers(self.port), 30, "the Temporal server to listen")
+        wait_for(lambda: answers(self.port, self.host), 30, "the Temporal server to listen")
         wait_for(self._serves, 30, "the Temporal server to know its namespace")
 
     def _serves(self):

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio import activity, workflow
 from temporalio.client import Client
-from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 
@@ -72,15 +72,17 @@ def arguments():
     parser.add_argument("--heartbeat", default="60", help="seconds; 'stock' leaves the SDK's default, 'off' sends none")
     parser.add_argument("--activities", type=int, default=100, help="activity slots")
     parser.add_argument("--grace", type=float, default=2.0, help="seconds that running activities get at SIGTERM")
+    parser.add_argument("--metrics", help="host:port at which the SDK shows its own metrics")
     parser.add_argument("--no-workflows", action="store_true", help="serve activities only")
     return parser.parse_args()
 
 
-def runtime(heartbeat):
+def runtime(heartbeat, metrics):
+    telemetry = TelemetryConfig(metrics=PrometheusConfig(bind_address=metrics) if metrics else None)
     if heartbeat == "stock":
-        return Runtime(telemetry=TelemetryConfig())
+        return Runtime(telemetry=telemetry)
     interval = None if heartbeat == "off" else timedelta(seconds=float(heartbeat))
-    return Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=interval)
+    return Runtime(telemetry=telemetry, worker_heartbeat_interval=interval)
 
 
 async def main():
@@ -89,7 +91,7 @@ async def main():
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leave.set)
     named = {} if options.identity is None else {"identity": options.identity}
-    client = await Client.connect(options.address, namespace=options.namespace, runtime=runtime(options.heartbeat), **named)
+    client = await Client.connect(options.address, namespace=options.namespace, runtime=runtime(options.heartbeat, options.metrics), **named)
     worker = Worker(
         client,
         task_queue=options.queue,
