@@ -71,6 +71,7 @@ pub(crate) fn full(fleet: &str, id: &str) -> WorkerView {
         pollers: Some(5),
         last_poll: Some(earlier(7)),
         stamps_empty_polls: true,
+        proven: true,
     });
     WorkerView {
         score: Some(0.85),

@@ -336,6 +336,9 @@ pub struct TypeReport {
     pub last_poll: Option<WallTime>,
     /// Its SDK stamps every poll (Core), not only those that brought a task (Go).
     pub stamps_empty_polls: bool,
+    /// It polls or has worked, or its SDK reports only types that are served. Java reports slots for every type, also for
+    /// one that nothing is registered for.
+    pub proven: bool,
 }
 
 /// Names and versions of a worker.

@@ -66,11 +66,14 @@ fn queues<'a>(worker: &'a Worker, task_type: TaskType, around: Around<'a>) -> im
 }
 
 fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut Progress) {
-    let free = t.available.is_none_or(|slots| slots > 0);
     let busy = t.used.is_some_and(|slots| slots > 0);
+    let full = t.available == Some(0) && busy;
+    // Slots that are given by load have no number. A worker that holds some and polls for no more may have as many as its
+    // machine can bear: that is full, as far as anybody can tell, and full is not stuck.
+    let free = t.available.map_or(!busy, |slots| slots > 0);
     let channel = |what: What| worker.channels.iter().filter(move |((_, w), _)| *w == what);
     let flat = channel(What::Processed(t.task_type)).map(|(_, c)| c.silent).min();
-    if !free && busy && flat.is_some_and(|flat| flat >= around.rules.longest_task) {
+    if full && flat.is_some_and(|flat| flat >= around.rules.longest_task) {
         progress.saturated = true;
     }
     let held = worker.busy.get(&t.task_type).map(|since| around.now.since(*since));

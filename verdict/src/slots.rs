@@ -52,6 +52,8 @@ pub struct Record {
     pub present: bool,
     /// When it last moved.
     pub moved: Option<Moment>,
+    /// The look before that, which still showed it as it was: it moved after this.
+    pub moved_after: Option<Moment>,
     /// Its beat while it waits, to be handed over with the slot.
     pub beat: Option<Channel>,
 }
@@ -74,6 +76,7 @@ impl Record {
             leftover: false,
             present: true,
             moved: None,
+            moved_after: None,
             beat: None,
         }
     }
@@ -86,10 +89,18 @@ impl Record {
             self.mark = mark;
             self.stamp = observation.beat.and_then(|b| b.stamp).or(self.stamp);
             self.moved = Some(now);
+            self.moved_after = Some(self.listed);
         }
         self.listed = now;
         self.present = true;
         moved
+    }
+
+    /// It moved for sure after this moment. That we saw it move later is not enough: with a minute between beats, the last
+    /// beat before a death is often seen after the successor.
+    #[must_use]
+    pub fn moved_since(&self, moment: Moment) -> bool {
+        self.moved_after.is_some_and(|after| after >= moment)
     }
 
     /// Both stamp with the same clock, and this one beat after `newer` had started: neighbours, not successors.

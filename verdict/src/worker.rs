@@ -275,7 +275,8 @@ impl Worker {
         if let Some(stamp) = observation.last_activity {
             marks.push((What::Activity, Some(Mark::stamp(stamp))));
         }
-        for t in &observation.types {
+        let served: Vec<_> = observation.types.iter().filter(|t| self.serves(t)).copied().collect();
+        for t in &served {
             if let Some(processed) = t.processed {
                 marks.push((What::Processed(t.task_type), Some(Mark::bytes(&processed.to_le_bytes()))));
             }
@@ -287,7 +288,7 @@ impl Worker {
             self.work_seen(source, what, mark, late, look, None);
         }
         self.count(observation, now);
-        self.merge(observation);
+        self.merge(observation, &served);
         let added = self.add_up(source, observation);
         if let (Some(finished), failed) = (self.tasks.get(), self.failed.get()) {
             self.window.record(now, finished, failed.unwrap_or(0), n.task_seconds_total);
@@ -500,8 +501,14 @@ impl Worker {
         }
     }
 
+    /// A type that its SDK only mentions is served once it was seen to poll or to work, and from then on: a loop that is
+    /// blocked later must not look like a type that was never there.
+    fn serves(&self, report: &TypeReport) -> bool {
+        report.proven || self.types.iter().any(|known| known.task_type == report.task_type)
+    }
+
     /// What is absent in this observation stays as another source said it.
-    fn merge(&mut self, observation: &Observation) {
+    fn merge(&mut self, observation: &Observation, served: &[TypeReport]) {
         macro_rules! merge {
             ($into:expr, $from:expr, $($field:ident),+) => {
                 $(if $from.$field.is_some() { $into.$field = $from.$field.clone(); })+
@@ -533,8 +540,8 @@ impl Worker {
         if observation.identity.is_some() {
             self.identity.clone_from(&observation.identity);
         }
-        if !observation.types.is_empty() {
-            self.types.clone_from(&observation.types);
+        if !served.is_empty() {
+            self.types = served.to_vec();
         }
         for queue in &observation.task_queues {
             if !self.task_queues.contains(queue) {

@@ -369,6 +369,7 @@ fn a_busy_worker_that_falls_idle_is_healthy_though_its_polls_come_each_minute_no
                     pollers: Some(5),
                     last_poll: Some(wall(if t < busy_until { last(10.0, t) } else { poll.min(last(10.0, t)) })),
                     stamps_empty_polls: true,
+                    proven: true,
                 }];
                 listing(vec![o])
             }
@@ -437,6 +438,7 @@ fn pollers_without_heartbeats_that_come_and_go_do_not_fill_the_memory() {
                     pollers: Some(5),
                     last_poll: None,
                     stamps_empty_polls: false,
+                    proven: true,
                 }];
                 listing(vec![o])
             }
@@ -1301,6 +1303,7 @@ fn a_queue_that_serves_another_build_or_is_limited_makes_nobody_stuck() {
                     pollers: Some(5),
                     last_poll: Some(wall(10.0)),
                     stamps_empty_polls: true,
+                    proven: true,
                 }];
                 listing(vec![o])
             }

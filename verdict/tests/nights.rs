@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use verdict::rules::Rules;
 use verdict::words::{Failure, Reason, State, TaskType};
-use world::{Process, Web, World};
+use world::{Process, Sdk, Web, World};
 
 fn three(beats_each: f64) -> World {
     let mut world = World::new();
@@ -58,6 +58,27 @@ fn killed_and_restarted_at_once_it_is_one_worker_with_one_restart_and_no_down() 
         assert_eq!((worker.state, worker.restarts), (State::Healthy, 1), "{beats_each} {:#?}", world.changes);
         assert_eq!(world.ever(State::Down), Vec::<String>::new());
         assert_eq!(worker.info.pid.as_deref(), Some("99"));
+    }
+}
+
+#[test]
+fn the_last_beat_before_a_death_that_is_seen_after_the_successor_makes_no_neighbour_of_it() {
+    // The successor polls at once and beats a minute later, so that the queue shows it before the list does.
+    for phase in 0..60 {
+        let died = 300.0 + f64::from(phase);
+        let mut world = three(60.0);
+        world.run(died);
+        world.temporal.processes[0].still = Some(died);
+        let successor = Process::new("a", 99, died + 0.5);
+        let successor = Process { beats_each: 60.0, late_first_beat: true, busy_until: f64::MAX, ..successor };
+        world.temporal.processes.push(successor);
+        for _ in 0..90 {
+            world.run(10.0);
+            assert_eq!(world.workers().len(), 3, "{phase} {:#?}", world.changes);
+        }
+        let worker = world.worker("a/orders").unwrap();
+        assert_eq!((worker.state, worker.restarts), (State::Healthy, 1), "{phase}");
+        assert_eq!(world.ever(State::Down), Vec::<String>::new(), "{phase}");
     }
 }
 
@@ -296,6 +317,62 @@ fn a_blocked_event_loop_while_workflows_wait_is_stuck_within_three_minutes_and_h
     world.temporal.backlog.clear();
     world.run(60.0);
     assert_eq!(world.state("a/orders"), Some(State::Healthy));
+}
+
+#[test]
+fn one_that_serves_only_activities_is_not_stuck_while_workflows_wait_for_its_neighbour() {
+    // Java reports a hundred free slots for workflow tasks all the same.
+    let sdk = Sdk::Java;
+    let mut world = World::new();
+    world.temporal.processes.push(Process { sdk, ..Process::new("both", 1, -100.0) });
+    world.temporal.processes.push(Process { sdk, activities_only: true, ..Process::new("activities", 2, -90.0) });
+    world.run(100.0);
+    world.temporal.processes[0].blocked = Some((100.0, 700.0));
+    world.temporal.backlog.insert(TaskType::Workflow, (60, 100.0));
+    world.run(400.0);
+    assert_eq!(world.state("both/orders"), Some(State::Stuck), "{:#?}", world.changes);
+    assert_eq!(world.state("activities/orders"), Some(State::Healthy), "{:#?}", world.changes);
+    assert!(!world.was_ever("activities/orders", State::Stuck));
+    let types = world.worker("activities/orders").unwrap().types;
+    assert_eq!(types.iter().map(|t| t.task_type).collect::<Vec<_>>(), [TaskType::Activity]);
+}
+
+#[test]
+fn whoever_waits_between_two_polls_is_stuck_also_where_its_slots_have_no_number() {
+    for (sdk, unbounded) in [(Sdk::Go, false), (Sdk::Go, true), (Sdk::Java, true)] {
+        for beats_each in [1.0, 60.0] {
+            let mut world = World::new();
+            world.temporal.processes.push(Process { sdk, unbounded, beats_each, ..Process::new("a", 1, -100.0) });
+            world.run(200.0);
+            world.temporal.processes[0].blocked = Some((200.0, 600.0));
+            world.temporal.backlog.insert(TaskType::Workflow, (60, 200.0));
+            world.run(210.0);
+            let worker = world.worker("a/orders").unwrap();
+            assert_eq!((worker.state, worker.reason), (State::Stuck, Reason::NotPolling), "{:#?}", world.changes);
+            world.run(190.0);
+            world.temporal.backlog.clear();
+            world.run(150.0);
+            assert_eq!(world.state("a/orders"), Some(State::Healthy), "{sdk:?} {unbounded} {beats_each}");
+        }
+    }
+}
+
+#[test]
+fn one_whose_slots_are_given_by_load_and_that_polls_for_no_more_is_full_and_not_stuck() {
+    for sdk in [Sdk::Core, Sdk::Go, Sdk::Java] {
+        let mut world = World::new();
+        world.temporal.processes.push(Process {
+            sdk,
+            unbounded: true,
+            used: 4,
+            slots: 4,
+            ..Process::new("a", 1, -100.0)
+        });
+        world.temporal.backlog.insert(TaskType::Activity, (60, 0.0));
+        world.run(900.0);
+        assert_eq!(world.state("a/orders"), Some(State::Healthy), "{sdk:?} {:#?}", world.changes);
+        assert!(!world.was_ever("a/orders", State::Stuck) && !world.was_ever("a/orders", State::Degraded));
+    }
 }
 
 #[test]

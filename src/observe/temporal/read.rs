@@ -22,6 +22,8 @@ use super::naming::{Bearer, Names};
 const STOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// The shortest interval that an SDK takes. The last beat before a shutdown comes early and declares less.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// The kind of Go's suppliers that give slots by the load of the machine.
+const RESOURCE_BASED: &str = "ResourceBased";
 /// What the API calls the workers that belong to no deployment version.
 const UNVERSIONED: &str = "__unversioned__";
 /// Names that the server keeps for itself. `include_system_workers` hides their workers from 1.32 on only.
@@ -228,9 +230,7 @@ fn declared(beat: &WorkerHeartbeat) -> Duration {
 }
 
 fn types(beat: &WorkerHeartbeat) -> Vec<TypeReport> {
-    // Go, and as far as is known Java, stamp only polls that brought a task; the SDKs on the common Rust core stamp
-    // every poll. Whoever is not known to stamp them all is not judged as if it did.
-    let stamps_empty_polls = !matches!(beat.sdk_name.as_str(), "temporal-go" | "temporal-java");
+    let sdk = Sdk::of(&beat.sdk_name);
     let rows = [
         (
             TaskType::Workflow,
@@ -242,11 +242,11 @@ fn types(beat: &WorkerHeartbeat) -> Vec<TypeReport> {
         (TaskType::LocalActivity, beat.local_activity_slots_info.as_ref(), [None, None]),
     ];
     rows.into_iter()
-        .filter(|(_, slots, pollers)| serves(*slots, pollers))
+        .filter(|(_, slots, pollers)| sdk.reports(*slots) || sdk.proves(*slots, pollers))
         .map(|(task_type, slots, pollers)| TypeReport {
             task_type,
             used: slots.and_then(|slots| count(slots.current_used_slots)),
-            available: slots.and_then(|slots| count(slots.current_available_slots)),
+            available: slots.and_then(|slots| sdk.free(slots)),
             processed: slots.and_then(|slots| count(slots.total_processed_tasks)),
             failed: slots.and_then(|slots| count(slots.total_failed_tasks)),
             pollers: polling(&pollers),
@@ -256,25 +256,65 @@ fn types(beat: &WorkerHeartbeat) -> Vec<TypeReport> {
                 .filter_map(|p| p.last_successful_poll_time.as_ref())
                 .filter_map(wall)
                 .max(),
-            stamps_empty_polls,
+            // Whoever is not known to stamp every poll is not judged as if it did.
+            stamps_empty_polls: sdk == Sdk::Core,
+            proven: sdk.proves(slots, &pollers),
         })
         .collect()
 }
 
-/// Whether a worker serves a type at all. The SDKs on the Rust core send a record for every type, and all zeros for a
-/// type that has no workflow or activity registered: no slots, no pollers, nothing ever done (seen with Python 1.35).
-/// A served type always has slots, free or used, or says -1.
-fn serves(slots: Option<&WorkerSlotsInfo>, pollers: &[Option<&WorkerPollerInfo>]) -> bool {
-    let slots = slots.is_some_and(|slots| {
-        [slots.current_available_slots, slots.current_used_slots, slots.total_processed_tasks, slots.total_failed_tasks]
-            .iter()
-            .any(|value| *value != 0)
-    });
-    slots
-        || pollers
-            .iter()
-            .flatten()
-            .any(|poller| poller.current_pollers != 0 || poller.last_successful_poll_time.is_some())
+/// What the SDKs mean by the same fields. Tried: Python 1.35, TypeScript 1.24, Go 1.50, Java 1.38.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sdk {
+    /// On the common Rust core: Python, TypeScript, .NET, Ruby. A record for every type, all zeros for one that nothing
+    /// is registered for; every poll is stamped.
+    Core,
+    /// No record for a type that was switched off; it polls for every other, and shows zeros before its first poll. Stamps
+    /// only polls that brought a task. A supplier that names no maximum (the resource-based one) reports 0 free slots for
+    /// ever.
+    Go,
+    /// A record for every type, all slots free also where nothing is registered; stamps only polls that brought a task.
+    Java,
+}
+
+impl Sdk {
+    fn of(name: &str) -> Self {
+        match name {
+            "temporal-go" => Self::Go,
+            "temporal-java" => Self::Java,
+            _ => Self::Core,
+        }
+    }
+
+    /// Mentions the type, which by itself says nothing.
+    fn reports(self, slots: Option<&WorkerSlotsInfo>) -> bool {
+        self != Self::Core && slots.is_some()
+    }
+
+    /// It polls or has worked. Slots alone prove it too, except where they are there in any case.
+    fn proves(self, slots: Option<&WorkerSlotsInfo>, pollers: &[Option<&WorkerPollerInfo>]) -> bool {
+        let worked = slots.is_some_and(|slots| {
+            let free = if self == Self::Java { 0 } else { slots.current_available_slots };
+            [free, slots.current_used_slots, slots.total_processed_tasks, slots.total_failed_tasks]
+                .iter()
+                .any(|value| *value != 0)
+        });
+        worked
+            || pollers
+                .iter()
+                .flatten()
+                .any(|poller| poller.current_pollers != 0 || poller.last_successful_poll_time.is_some())
+    }
+
+    /// Free slots, where they are known. A supplier of Go that has a maximum shows it as free or as used, so that none
+    /// free of none used means that there is no maximum, and so does its kind.
+    fn free(self, slots: &WorkerSlotsInfo) -> Option<u64> {
+        let free = count(slots.current_available_slots)?;
+        let unbounded = self == Self::Go
+            && free == 0
+            && (slots.current_used_slots == 0 || slots.slot_supplier_kind == RESOURCE_BASED);
+        (!unbounded).then_some(free)
+    }
 }
 
 /// -1 is "unbounded or unknown", and the core sends the least number there is for a counter that overflowed.

@@ -140,8 +140,7 @@ impl Ledger {
             return Relation::Succeeds;
         }
         // Each was seen to move after the other was there.
-        let both_move = holder.moved.is_some_and(|moved| moved > newcomer.found)
-            && (!older || newcomer.moved.is_some_and(|moved| moved > holder.found));
+        let both_move = holder.moved_since(newcomer.found) && (!older || newcomer.moved_since(holder.found));
         if older {
             // By its own clock it was there before the holder: a neighbour if both move, else a leftover, or a clock set back.
             return if both_move { Relation::Neighbours } else { Relation::Undecided };
@@ -309,11 +308,12 @@ impl Ledger {
             let first = record.mark.is_none();
             let moved = !first && mark != record.mark;
             record.mark = mark;
-            record.listed = seen.now;
+            let before = std::mem::replace(&mut record.listed, seen.now);
             record.present = true;
             if moved && !matches!(record.place, Place::Holds(_)) {
                 record.place = Place::Waits;
                 record.moved = Some(seen.now);
+                record.moved_after = Some(before);
                 // The same identity on another type or queue of the fleet is the same worker.
                 let same =
                     self.workers.iter().find(|(_, w)| w.identity.as_ref() == Some(&poller.identity) && w.only_polls());

@@ -19,7 +19,7 @@ use verdict::snapshot::{Snapshot, WorkerView};
 use verdict::time::{Moment, WallTime};
 use verdict::words::{Failure, SourceKind, State, TaskType};
 
-pub use self::process::Process;
+pub use self::process::{Process, Sdk};
 
 /// The wall clock at the start of the world.
 const EPOCH: i64 = 1_800_000_000;
@@ -266,16 +266,20 @@ impl World {
         let report = |task_type, used: u64, available: u64, at: f64| TypeReport {
             task_type,
             used: Some(used),
-            available: Some(available),
+            available: (!p.unbounded).then_some(available),
             processed: Some((at - p.start).max(0.0) as u64 / 10),
             failed: Some(0),
             pollers: Some(if available > 0 { 5 } else { 0 }),
-            last_poll: Some(Self::wall_at(p.polled(at))),
-            stamps_empty_polls: true,
+            last_poll: (p.sdk == Sdk::Core).then(|| Self::wall_at(p.polled(at))),
+            stamps_empty_polls: p.sdk == Sdk::Core,
+            proven: true,
         };
         let is_blocked = blocked.is_some_and(|(_, to)| stamp < to);
         o.types = vec![
-            if is_blocked {
+            if p.activities_only {
+                let none = report(TaskType::Workflow, 0, 100, p.start);
+                TypeReport { pollers: Some(0), processed: Some(0), last_poll: None, proven: p.sdk != Sdk::Java, ..none }
+            } else if is_blocked && p.sdk == Sdk::Core {
                 report(TaskType::Workflow, 100, 0, loop_at)
             } else {
                 report(TaskType::Workflow, 0, 100, loop_at)
@@ -302,6 +306,7 @@ impl World {
             .processes
             .iter()
             .filter(|p| *p.queue == *key.task_queue && p.start <= now)
+            .filter(|p| !(p.activities_only && key.task_type == TaskType::Workflow))
             .filter_map(|p| {
                 let awake = p.awake(now);
                 let full = key.task_type == TaskType::Activity && p.used == p.slots;

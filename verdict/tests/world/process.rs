@@ -1,5 +1,16 @@
 //! The life of one process of a Temporal worker: when it beats, sleeps, blocks and leaves.
 
+/// Whose heartbeats it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// Every poll is stamped; a blocked loop holds its workflow slots.
+    Core,
+    /// Polls that brought nothing are not stamped; whoever waits between two polls holds no slot.
+    Go,
+    /// As Go, and it mentions task types that it does not serve.
+    Java,
+}
+
 /// One incarnation of a Temporal worker.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -24,6 +35,13 @@ pub struct Process {
     /// Its SDK sends no heartbeats.
     pub no_heartbeats: bool,
     pub busy_until: f64,
+    pub sdk: Sdk,
+    /// Its slots are given by load: it has no number of free ones.
+    pub unbounded: bool,
+    /// The registry hears of it only one interval after its start, as of a worker of the core.
+    pub late_first_beat: bool,
+    /// Nothing is registered for workflow tasks.
+    pub activities_only: bool,
 }
 
 impl Process {
@@ -43,6 +61,10 @@ impl Process {
             jitter: 0.1,
             no_heartbeats: false,
             busy_until: 0.0,
+            sdk: Sdk::Core,
+            unbounded: false,
+            late_first_beat: false,
+            activities_only: false,
         }
     }
 
@@ -84,6 +106,9 @@ impl Process {
             return None;
         }
         let n = ((awake - self.start) / self.beats_each).floor();
+        if self.late_first_beat && n < 1.0 {
+            return None;
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small test figures")]
         let n = n as u64;
         let hash =

@@ -127,6 +127,7 @@ fn workflow_and_sticky_pollers_are_one_loop() {
             pollers: Some(5),
             last_poll: micros(1995),
             stamps_empty_polls: true,
+            proven: true,
         })
     );
     let mut swapped = python();
@@ -173,6 +174,72 @@ fn a_full_or_a_silent_type_is_still_served() {
         ..python()
     };
     assert!(of_type(&polled_once, TaskType::Activity).is_some());
+}
+
+/// Java 1.38 that serves activities alone, as seen: slots for every type, pollers for one.
+fn java() -> WorkerHeartbeat {
+    WorkerHeartbeat {
+        sdk_name: "temporal-java".into(),
+        workflow_task_slots_info: slots(0, 100, 0, 0),
+        activity_task_slots_info: slots(0, 100, 0, 0),
+        nexus_task_slots_info: slots(0, 100, 0, 0),
+        local_activity_slots_info: slots(0, 100, 0, 0),
+        workflow_poller_info: pollers(0, None),
+        workflow_sticky_poller_info: pollers(0, None),
+        activity_poller_info: pollers(5, None),
+        nexus_poller_info: pollers(0, None),
+        ..python()
+    }
+}
+
+#[test]
+fn free_slots_of_a_java_worker_do_not_prove_that_it_serves_a_type() {
+    let proven = |beat: &WorkerHeartbeat| {
+        seen(beat).types.iter().filter(|report| report.proven).map(|report| report.task_type).collect::<Vec<_>>()
+    };
+    assert_eq!(proven(&java()), [TaskType::Activity]);
+    assert_eq!(of_type(&java(), TaskType::Workflow).unwrap().available, Some(100), "mentioned, and not proven");
+    let worked = WorkerHeartbeat { workflow_task_slots_info: slots(0, 100, 1, 0), ..java() };
+    assert_eq!(proven(&worked), [TaskType::Workflow, TaskType::Activity]);
+    let polled = WorkerHeartbeat { workflow_sticky_poller_info: pollers(0, stamp(1900)), ..java() };
+    assert_eq!(proven(&polled), [TaskType::Workflow, TaskType::Activity]);
+    assert_eq!(proven(&python()), [TaskType::Workflow, TaskType::Activity, TaskType::LocalActivity]);
+}
+
+#[test]
+fn a_supplier_of_go_that_names_no_maximum_has_unknown_free_slots_and_not_none() {
+    let free = |used, available, kind: &str| {
+        let mut slots = slots(used, available, 8, 0);
+        slots.as_mut().unwrap().slot_supplier_kind = kind.into();
+        let beat = WorkerHeartbeat { sdk_name: "temporal-go".into(), activity_task_slots_info: slots, ..python() };
+        of_type(&beat, TaskType::Activity).unwrap().available
+    };
+    assert_eq!(free(0, 0, "Custom"), None, "as seen");
+    assert_eq!(free(3, 0, "ResourceBased"), None);
+    assert_eq!(free(2, 0, "Fixed"), Some(0), "full");
+    assert_eq!(free(2, 0, "Custom"), Some(0), "may be full");
+    assert_eq!(free(1, 1, "Custom"), Some(1));
+    let full = WorkerHeartbeat { activity_task_slots_info: slots(4, 0, 0, 0), ..python() };
+    assert_eq!(
+        of_type(&full, TaskType::Activity).unwrap().available,
+        Some(0),
+        "the core says -1 where there is no maximum"
+    );
+}
+
+#[test]
+fn a_type_that_go_mentions_with_zeros_is_not_proven() {
+    let beat = WorkerHeartbeat {
+        sdk_name: "temporal-go".into(),
+        workflow_task_slots_info: slots(0, 0, 0, 0),
+        workflow_poller_info: pollers(0, None),
+        workflow_sticky_poller_info: pollers(0, None),
+        nexus_task_slots_info: None,
+        ..python()
+    };
+    assert!(!of_type(&beat, TaskType::Workflow).unwrap().proven);
+    assert!(of_type(&beat, TaskType::Activity).unwrap().proven);
+    assert_eq!(of_type(&beat, TaskType::Nexus), None);
 }
 
 #[test]

@@ -185,6 +185,9 @@ impl Sdk {
             pollers: of.pollers,
             last_poll: None,
             stamps_empty_polls: false,
+            // Slots alone are there also for a type that nothing is registered for.
+            proven: of.pollers != Some(0)
+                || [of.used, of.finished(), of.failed()].iter().flatten().any(|count| *count > 0),
         };
         self.types.iter().map(report).collect()
     }
