@@ -104,6 +104,13 @@ real-run:
 	$(CARGO) build $(LOCKED) --bins --tests
 	$(VENV)/pytest tests/real -n $(REAL_JOBS) 2>&1 | tee $(LOG)/real.log
 
+.PHONY: test-sdks
+test-sdks: .parts/venv.stamp ## Temporal workers in Python, TypeScript, Go and Java, each where its toolchain is: a quarter of an hour
+	@mkdir -p $(LOG)
+	@for sdk in typescript go java; do tools/sdks $$sdk; done
+	$(CARGO) build $(LOCKED) --bins
+	@if [ -x $(VENV)/pytest ]; then $(VENV)/pytest tests/sdks; else tools/skip pytest; fi
+
 .PHONY: soak
 soak: ## A simulated week of a thousand workers, and the slow properties
 	WORKER_EXPORTER_WEEK=all PROPTEST_CASES=20000 PROPTEST_MAX_GLOBAL_REJECTS=1000000 $(CARGO) test --release --locked -p verdict

@@ -22,6 +22,7 @@ async def wait(seconds: float) -> str:
 @activity.defn
 async def block(seconds: float) -> str:
     """The commonest zombie in Python: an async activity that blocks the event loop of its worker."""
+    print("blocking")
     time.sleep(seconds)  # noqa: ASYNC251 - this is the fault
     return "blocked"
 
