@@ -113,6 +113,7 @@ fn activity() -> TypeReport {
         pollers: Some(5),
         last_poll: None,
         stamps_empty_polls: true,
+        proven: true,
     }
 }
 
