@@ -10,6 +10,7 @@ use crate::discovery::Found;
 pub(super) use crate::discovery::watch;
 use crate::observe::Observe;
 use crate::observe::http::HttpSource;
+use crate::observe::metrics::MetricsSource;
 use crate::observe::process::ProcessSource;
 use crate::observe::redis::RedisSource;
 use crate::observe::redis::celery::CelerySource;
@@ -32,6 +33,7 @@ pub(super) fn part(source: &Source) -> Part {
             let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, known);
             if source.match_host_pid { observer.matching_host_pid() } else { observer }
         }),
+        Detail::Metrics(metrics) => asking(|known| MetricsSource::new(source, metrics, known)),
         Detail::Temporal(temporal) => alone(Arc::new(TemporalSource::connect(source, temporal))),
         Detail::Process(process) => alone(Arc::new(ProcessSource::new(source, process))),
         Detail::Redis(redis) => alone(Arc::new(RedisSource::new(source, redis))),

@@ -16,6 +16,7 @@ pub(super) enum Group {
     Source,
     Targets,
     Http,
+    Metrics,
     Temporal,
     RedisServer,
     Redis,
@@ -53,6 +54,7 @@ impl Group {
         Self::Access,
         Self::BasicAuth,
         Self::Http,
+        Self::Metrics,
         Self::Temporal,
         Self::TaskQueue,
         Self::RedisServer,
@@ -75,7 +77,7 @@ impl Group {
     pub(super) const fn includes(self) -> &'static [Self] {
         match self {
             Self::Fleet => &[Self::Rules],
-            Self::Http => &[Self::Source, Self::Targets, Self::Access],
+            Self::Http | Self::Metrics => &[Self::Source, Self::Targets, Self::Access],
             Self::Temporal | Self::Process => &[Self::Source],
             Self::Redis | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => {
                 &[Self::Source, Self::RedisServer]
@@ -105,6 +107,7 @@ impl Group {
             Self::Source => "a source",
             Self::Targets => "a source with targets",
             Self::Http => "a source of kind http",
+            Self::Metrics => "a source of kind metrics",
             Self::Temporal => "a source of kind temporal",
             Self::RedisServer => "a source on Redis",
             Self::Redis => "a source of kind redis",
@@ -143,8 +146,12 @@ impl Group {
             }
             Self::Source => "One entry of `sources`, of any kind.",
             Self::Targets => {
-                "A source that asks each worker at an address: kind `http`. Every key of `access` may stand here, \
+                "A source that asks each worker at an address: kinds `http` and `metrics`. Every key of `access` may stand here, \
                  too, for all targets."
+            }
+            Self::Metrics => {
+                "The `/metrics` of each worker, in OpenMetrics or text 0.0.4. It has the keys of a source with targets, too. \
+                 A name may have conditions: `jobs_total{queue=\"mail\",status!=\"ok\"}`; its series are added up."
             }
             Self::Http => "A health endpoint of each worker. It has the keys of a source with targets, too.",
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
@@ -214,6 +221,8 @@ pub(super) enum Kind {
     Label,
     /// A Redis key or a node name, with `{id}`.
     Pattern,
+    /// The name of a metric, with or without conditions on its labels.
+    Series,
     /// A file that must be readable.
     File,
     /// A pattern of `file_sd` files.
@@ -281,6 +290,7 @@ const TOMBSTONE: Kind = Kind::Span {
 
 const SPAN: Kind = Kind::Span { least: Duration::from_millis(1), why: "it must last some time" };
 const LOOK: Kind = Kind::Span { least: Duration::from_millis(10), why: "no look is complete that soon" };
+const SERIES: Kind = List(&Kind::Series);
 const COUNT: Kind = Kind::Whole { least: 1, most: 1_000_000 };
 const CADENCES: Kind = Kind::Number { least: 1.0, most: 1000.0 };
 /// A rate limit of no time is none.
@@ -343,7 +353,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "rq", "sidekiq", "dramatiq", "celery", "process"]), Required, "How it shows its workers."),
+    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "rq", "sidekiq", "dramatiq", "celery", "process", "metrics"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
@@ -352,13 +362,24 @@ pub(super) const KEYS: &[Key] = &[
 
     key(Group::Targets, "targets", List(&Section(Group::Target)), Nothing, "Workers by address."),
     key(Group::Targets, "file_sd", Section(Group::FileSd), Nothing, "Workers from files."),
-    key(Group::Targets, "path", Kind::UrlPath, Says("`/health`"), "Path for targets of `file_sd`."),
+    key(Group::Targets, "path", Kind::UrlPath, Says("`/health`; of kind metrics `/metrics`"), "Path for targets of `file_sd`."),
     key(Group::Targets, "scheme", Choice(&["http", "https"]), Value("http"), "Scheme for targets of `file_sd`."),
     key(Group::Targets, "worker_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's id; its address when absent."),
     key(Group::Targets, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's fleet."),
 
     key(Group::Http, "fields", Kind::Fields, Nothing, "Where things stand in the body, beyond the names that are understood anyway: our name → JSON pointer (RFC 6901)."),
     key(Group::Http, "max_body", Kind::Size { least: 1024, most: 16 << 20 }, Value("64KiB"), "A larger body fails the look; bytes after decoding."),
+
+    key(Group::Metrics, "progress", SERIES, Nothing, "Counters that move while it makes progress, such as the tokens of a GPU server."),
+    key(Group::Metrics, "waiting", SERIES, Nothing, "Gauges of what waits for it."),
+    key(Group::Metrics, "in_flight", SERIES, Nothing, "Gauges of what it works on."),
+    key(Group::Metrics, "tasks", SERIES, Nothing, "Counters of finished tasks, failed ones included."),
+    key(Group::Metrics, "tasks_failed", SERIES, Nothing, "Counters of failed tasks."),
+    key(Group::Metrics, "task_duration", SERIES, Nothing, "Histograms of the durations of tasks."),
+    key(Group::Metrics, "schedule_to_start", SERIES, Nothing, "Histograms of how long tasks waited before they began."),
+    key(Group::Metrics, "sdk", Choice(&["temporal", "none"]), Value("temporal"), "`temporal`: families of a Temporal SDK are understood by their names."),
+    key(Group::Metrics, "sdk_prefix", Kind::Label, Value("temporal_"), "What the names of the SDK begin with."),
+    key(Group::Metrics, "max_body", Kind::Size { least: 1024, most: 64 << 20 }, Value("4MiB"), "A larger body fails the look; bytes after decoding."),
 
     key(Group::Target, "id", Kind::Name, Says("host and port of `url`"), "The worker's id, unique in its fleet. Stays the same over restarts."),
     key(Group::Target, "url", Kind::HttpUrl, Required, "Where it is asked. Redirects are not followed."),

@@ -99,6 +99,7 @@ impl Reader<'_> {
             Group::Dramatiq,
             Group::Celery,
             Group::Process,
+            Group::Metrics,
         ];
         if group == Group::Source && kinds.iter().any(|kind| kind.key(name).is_some()) {
             // Its kind is missing or unknown; that is said, and what belongs to which kind cannot be.
@@ -251,6 +252,7 @@ fn source_group(node: &Node) -> Group {
         Some("rq") => Group::Rq,
         Some("sidekiq") => Group::Sidekiq,
         Some("dramatiq") => Group::Dramatiq,
+        Some("metrics") => Group::Metrics,
         _ => Group::Source,
     }
 }

@@ -213,6 +213,7 @@ impl Kind {
             Self::UrlPath => "path of a URL".to_owned(),
             Self::Label => "label name".to_owned(),
             Self::Pattern => "name with `{id}`".to_owned(),
+            Self::Series => "metric name".to_owned(),
             Self::File | Self::SecretFile => "file".to_owned(),
             Self::Glob => "file pattern".to_owned(),
             Self::SecretEnv => "environment variable".to_owned(),
@@ -246,6 +247,10 @@ impl Kind {
             Self::UrlPath => "write a path that begins with /, such as /health".to_owned(),
             Self::Label => "write the name of a label, such as worker_id".to_owned(),
             Self::Pattern => "write a key such as worker:{id}:heartbeat".to_owned(),
+            Self::Series => {
+                "write a name such as jobs_total, or in single quotes one with labels: 'jobs_total{queue=\"mail\"}'"
+                    .to_owned()
+            }
             Self::File | Self::SecretFile => "write the path of a file".to_owned(),
             Self::Glob => "write a path such as targets/*.yml".to_owned(),
             Self::SecretEnv => "write the name of a variable, such as API_KEY, without $ in front".to_owned(),

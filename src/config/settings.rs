@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+use verdict::read::worker_metrics::Names;
 use verdict::rules::Rulebook;
 use verdict::words::{SourceKind, TaskType};
 
@@ -54,6 +55,7 @@ impl Source {
             Detail::Celery(_) => SourceKind::Celery,
             Detail::Process(_) => SourceKind::Process,
             Detail::Framework(of) => of.framework.kind(),
+            Detail::Metrics(_) => SourceKind::Metrics,
         }
     }
 }
@@ -73,6 +75,8 @@ pub enum Detail {
     Process(ProcessSource),
     /// A framework that keeps its workers in Redis.
     Framework(FrameworkSource),
+    /// Workers' own metrics.
+    Metrics(MetricsSource),
 }
 
 impl Detail {
@@ -81,6 +85,7 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
+            Self::Metrics(metrics) => Some(&metrics.targets),
             Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
         }
     }
@@ -89,6 +94,7 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
+            Self::Metrics(metrics) => Some(&mut metrics.targets),
             Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
         }
     }
@@ -102,7 +108,7 @@ impl Detail {
             Self::Redis(redis) => Some(&redis.server),
             Self::Celery(celery) => Some(&celery.server),
             Self::Framework(of) => Some(&of.server),
-            Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
+            Self::Http(_) | Self::Metrics(_) | Self::Temporal(_) | Self::Process(_) => None,
         }
     }
 
@@ -112,7 +118,7 @@ impl Detail {
             Self::Redis(redis) => Some(&mut redis.server),
             Self::Celery(celery) => Some(&mut celery.server),
             Self::Framework(of) => Some(&mut of.server),
-            Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
+            Self::Http(_) | Self::Metrics(_) | Self::Temporal(_) | Self::Process(_) => None,
         }
     }
 }
@@ -173,6 +179,22 @@ impl HttpSource {
     pub fn of(targets: Vec<HttpTarget>) -> Self {
         Self { targets: Targets::of(targets, Self::PATH), fields: BTreeMap::new(), max_body: 64 * 1024 }
     }
+}
+
+/// Workers' own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsSource {
+    /// Who is asked.
+    pub targets: Targets,
+    /// What stands under which name, beyond what is understood anyway.
+    pub names: Names,
+    /// A larger body fails the look, bytes after decoding.
+    pub max_body: usize,
+}
+
+impl MetricsSource {
+    /// Path of targets that name none.
+    pub const PATH: &str = "/metrics";
 }
 
 /// One worker at an address.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use url::Url;
+use verdict::read::worker_metrics::{Names, Series};
 
 use super::keys::Group;
 use super::mistake::Place;
@@ -13,8 +14,8 @@ use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
 use super::settings::{
-    Access, CelerySource, Detail, Framework, FrameworkSource, HttpSource, HttpTarget, RedisServer, RedisSource, Source,
-    Targets, TemporalSource, Tls,
+    Access, CelerySource, Detail, Framework, FrameworkSource, HttpSource, HttpTarget, MetricsSource, RedisServer,
+    RedisSource, Source, Targets, TemporalSource, Tls,
 };
 
 impl Reader<'_> {
@@ -41,6 +42,7 @@ impl Reader<'_> {
             let fleet = section.find_text("fleet").map(Arc::from);
             let detail = match section.group {
                 Group::Http => Detail::Http(self.http(section, fleet.as_ref().unwrap_or(&name), &fleets)),
+                Group::Metrics => Detail::Metrics(self.metrics(section, fleet.as_ref().unwrap_or(&name), &fleets)),
                 Group::Temporal => Detail::Temporal(self.temporal(section, profile)),
                 Group::Redis => match self.server(section) {
                     Some(server) => Detail::Redis(RedisSource { server, pattern: section.text("pattern").to_owned() }),
@@ -117,6 +119,26 @@ impl Reader<'_> {
                 .collect(),
             max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX),
         }
+    }
+
+    fn metrics(&mut self, section: &mut Section, fleet: &Arc<str>, fleets: &[String]) -> MetricsSource {
+        let targets = self.targets(section, MetricsSource::PATH, fleet, fleets);
+        // What is none has been said where it was read.
+        let series = |name: &str| section.texts(name).filter_map(|text| Series::parse(text).ok()).collect();
+        let names = Names {
+            progress: series("progress"),
+            waiting: series("waiting"),
+            in_flight: series("in_flight"),
+            tasks: series("tasks"),
+            tasks_failed: series("tasks_failed"),
+            task_duration: series("task_duration"),
+            schedule_to_start: series("schedule_to_start"),
+            temporal_prefix: match section.text("sdk") {
+                "none" => String::new(),
+                _ => section.text("sdk_prefix").to_owned(),
+            },
+        };
+        MetricsSource { targets, names, max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX) }
     }
 
     /// The targets of a source; `path` is where those are asked that name no path of their own.

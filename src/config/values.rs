@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use saphyr::Scalar;
 use url::Url;
+use verdict::read::worker_metrics::Series;
 
 use super::keys::Kind;
 use super::mistake::Place;
@@ -143,6 +144,9 @@ impl Reader<'_> {
             }
             Kind::Label if !is_identifier(text) => {
                 (format!("\"{key}\" is {}, which is not a label name", quoted(text)), kind.example())
+            }
+            Kind::Series if Series::parse(text).is_err() => {
+                (format!("\"{key}\" has {}, which is not a metric name", quoted(text)), kind.example())
             }
             Kind::Pattern => match text.matches("{id}").count() {
                 1 if text == "{id}" => (

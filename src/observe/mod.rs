@@ -4,6 +4,7 @@ mod clock;
 pub mod envelope;
 mod fetch;
 pub mod http;
+pub mod metrics;
 pub mod page;
 pub mod process;
 pub mod redis;

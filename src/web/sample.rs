@@ -7,7 +7,8 @@ use std::time::Duration;
 use verdict::evidence::{Info, Model, QueueKey, Said, TypeReport, WorkerKey};
 use verdict::rules::Page;
 use verdict::snapshot::{
-    ChannelView, CheckView, Finding, FleetView, Histogram, NumbersView, QueueView, Snapshot, SourceView, WorkerView,
+    ChannelView, CheckView, Finding, FleetView, Histogram, NumbersView, QueueView, Snapshot, SourceView, WorkView,
+    WorkerView,
 };
 use verdict::time::{Moment, WallTime};
 use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
@@ -184,6 +185,19 @@ pub(crate) fn source(name: &str, kind: SourceKind) -> SourceView {
     }
 }
 
+/// What workers measure themselves.
+fn work() -> WorkView {
+    let mut took = Histogram::default();
+    [0.02, 0.3, 7.0].into_iter().for_each(|value| took.record(value));
+    WorkView {
+        durations: vec![(TaskType::Activity, took.clone())],
+        schedule_to_start: vec![(TaskType::Activity, took)],
+        sticky_hits: Some(40),
+        sticky_misses: Some(2),
+        requests_failed: vec![("PollActivityTaskQueue".into(), "unavailable", 3)],
+    }
+}
+
 /// A fleet with the workers of these counts, in the order of the states.
 pub(crate) fn fleet(name: &str, workers: [u64; 7]) -> FleetView {
     FleetView {
@@ -194,6 +208,7 @@ pub(crate) fn fleet(name: &str, workers: [u64; 7]) -> FleetView {
         expected_workers: Some(12),
         tasks_completed: vec![(TaskType::Activity, 900)],
         tasks_failed: Vec::new(),
+        work: work(),
         slots: vec![(TaskType::Activity, 5, Some(95)), (TaskType::Workflow, 3, None)],
         queues: vec![queue_key("cluster", "mail", TaskType::Activity)],
         sources: vec!["cluster".into()],

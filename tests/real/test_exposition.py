@@ -3,8 +3,10 @@ refuses and the other accepts is a fault of ours, or one of the few places where
 
 import random
 import subprocess
+import urllib.request
 
 import pytest
+from harness.config import config, http
 from harness.exporter import BINARY
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, Summary, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -75,6 +77,7 @@ STRICTER = {
     "has no total": "a counter has a total; the other reader takes one that only says when it was created",
     "is no such line": "one space stands between the parts of a line, and not anything else",
     "is not a metric name": "the same",
+    "is not a type": "the same",
     "no metric name at": "the same",
     "no label name at": "the same",
     "no space in front of": "the same",
@@ -142,15 +145,22 @@ def test_text_is_refused_as_openmetrics_with_the_way_to_read_it(registry, tmp_pa
     assert subprocess.run([BINARY, "check", "--metrics", named], capture_output=True, timeout=20).returncode == 0
 
 
-def test_it_reads_what_prometheus_says_of_itself(prometheus, tmp_path):
-    import urllib.request
+def accepted(address, accept, tmp_path):
+    with urllib.request.urlopen(urllib.request.Request(address, headers={"Accept": accept}), timeout=10) as answer:
+        kind, body = answer.headers["Content-Type"], answer.read()
+    file = tmp_path / "metrics"
+    file.write_bytes(body)
+    flags = [] if "openmetrics" in kind else ["--format", "text"]
+    done = subprocess.run([BINARY, "check", "--metrics", file, *flags], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return kind
 
-    address = f"http://127.0.0.1:{prometheus().port}/metrics"
-    for accept, flags in [("application/openmetrics-text;version=1.0.0", []), ("text/plain", ["--format", "text"])]:
-        with urllib.request.urlopen(urllib.request.Request(address, headers={"Accept": accept}), timeout=10) as answer:
-            kind, body = answer.headers["Content-Type"], answer.read()
-        assert ("openmetrics" in kind) == (not flags), kind
-        file = tmp_path / "metrics"
-        file.write_bytes(body)
-        done = subprocess.run([BINARY, "check", "--metrics", file, *flags], capture_output=True, text=True, timeout=20)
-        assert done.returncode == 0, done.stderr[-2000:]
+
+def test_it_reads_what_prometheus_says_of_itself(prometheus, tmp_path):
+    accepted(f"http://127.0.0.1:{prometheus().port}/metrics", "text/plain", tmp_path)
+
+
+def test_it_reads_what_the_exporter_says_of_itself_in_both_formats(exporter, http_worker, tmp_path):
+    address = exporter(config(http(http_worker("w-1")))).url + "/metrics"
+    assert "openmetrics" in accepted(address, "application/openmetrics-text;version=1.0.0", tmp_path)
+    assert "text/plain" in accepted(address, "text/plain", tmp_path)

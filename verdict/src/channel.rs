@@ -20,8 +20,10 @@ pub enum What {
     Reach,
     /// Its process is there, and can run.
     Host,
-    /// The counter of finished tasks, or the counter that is named as its progress.
+    /// The counter of finished tasks.
     Tasks,
+    /// The counter that is named as its progress.
+    Progress,
     /// It holds work, or has just let go of some.
     Hands,
     /// A stamp of its last activity.
@@ -55,6 +57,7 @@ impl std::fmt::Display for What {
             Self::Host => f.write_str("process"),
             Self::Tasks => f.write_str("task counter"),
             Self::Hands => f.write_str("work in hand"),
+            Self::Progress => f.write_str("progress counter"),
             Self::Activity => f.write_str("last activity"),
             Self::Polls(t) => write!(f, "own {t} poll stamp"),
             Self::Processed(t) => write!(f, "processed {t} tasks"),

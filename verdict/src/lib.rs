@@ -18,6 +18,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod source;
 pub mod state;
+pub mod tally;
 pub mod time;
 pub mod window;
 pub mod words;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::channel::{Channel, What};
+use crate::channel::What;
 use crate::checks::Silence;
 use crate::evidence::{Held, QueueKey, TypeReport, Upkeep};
 use crate::queue::Queue;
@@ -42,7 +42,8 @@ pub fn weigh(worker: &Worker, around: Around<'_>) -> Progress {
         one_type(worker, t, around, &mut progress);
     }
     let polls = worker.sights.keys().filter_map(|name| around.sources.get(name)).any(|s| s.rules.kind.sees_polls());
-    if worker.types.is_empty() || !polls {
+    let named = worker.numbers.progress.is_some() && worker.numbers.waiting.is_some();
+    if worker.types.is_empty() || !polls || named {
         counter(worker, around, &mut progress);
     }
     // It is this very task that has been there all the while, whether or not every look in between succeeded.
@@ -131,8 +132,9 @@ fn one_type(worker: &Worker, t: &TypeReport, around: Around<'_>, progress: &mut 
 /// Workers whose polls nobody sees: a counter that is flat while work waits and, unless it is named as the progress, nothing is
 /// in flight.
 fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
-    let tasks: Option<&Channel> = worker.channels.iter().find(|((_, what), _)| *what == What::Tasks).map(|(_, c)| c);
-    let flat = tasks.map(|c| c.silent);
+    let named = worker.numbers.progress.is_some();
+    let moves = if named { What::Progress } else { What::Tasks };
+    let flat = worker.channels.iter().filter(|((_, what), _)| *what == moves).map(|(_, c)| c.silent).min();
     // A pool that hangs looks like one whose tasks are long, until it has held a task for longer than any may take.
     let held = worker.busy.get(&TaskType::Activity).map(|since| around.now.since(*since));
     if flat.zip(held).is_some_and(|(flat, held)| flat.min(held) >= around.rules.longest_task) {
@@ -149,10 +151,9 @@ fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
         (None, None) => return,
         (own, queue) => own.unwrap_or(false) || queue.unwrap_or(false),
     };
-    let named = worker.numbers.progress.is_some();
     let idle = named || worker.numbers.in_flight == Some(0);
-    let tasks = tasks.or_else(|| worker.channels.iter().find(|((_, what), _)| *what == What::Hands).map(|(_, c)| c));
-    let Some(flat) = tasks.map(|c| c.silent) else { return };
+    let hands = worker.channels.iter().find(|((_, what), _)| *what == What::Hands).map(|(_, c)| c.silent);
+    let Some(flat) = flat.or(hands) else { return };
     let silent = if waits && idle { flat } else { Duration::ZERO };
     let cadence = worker
         .channels
@@ -164,5 +165,5 @@ fn counter(worker: &Worker, around: Around<'_>, progress: &mut Progress) {
     if waits && idle && flat >= FLAT.max(cadence.unwrap_or_default() * 2) {
         progress.stuck = Some(Reason::NoProgress);
     }
-    progress.silent = Some(silent);
+    progress.silent = Some(progress.silent.unwrap_or_default().max(silent));
 }

@@ -1,5 +1,6 @@
 //! The present, as it is published: metrics, API and page render the same snapshot, so they can never disagree.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ pub use crate::histogram::{BOUNDS, Histogram};
 
 use crate::evidence::{Info, Model, Numbers, QueueKey, Said, TypeReport, WorkerKey};
 use crate::rules::Page;
+use crate::tally::Totals;
 use crate::time::{Moment, WallTime};
 use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
 
@@ -221,12 +223,43 @@ pub struct FleetView {
     pub tasks_completed: Vec<(TaskType, u64)>,
     /// Failed tasks by type since we started; survives its workers.
     pub tasks_failed: Vec<(TaskType, u64)>,
+    /// What its workers' own metrics add, since we started; survives them.
+    pub work: WorkView,
     /// Slots by type: used, available where bounded.
     pub slots: Vec<(TaskType, u64, Option<u64>)>,
     /// Queues that its workers serve.
     pub queues: Vec<QueueKey>,
     /// Sources that show its workers.
     pub sources: Vec<Arc<str>>,
+}
+
+/// What a fleet did beyond its counts. Nothing, where nobody measures it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkView {
+    /// How long tasks took, by type.
+    pub durations: Vec<(TaskType, Histogram)>,
+    /// How long tasks waited before a worker began them, by type.
+    pub schedule_to_start: Vec<(TaskType, Histogram)>,
+    /// Workflow tasks that found their workflow in the cache.
+    pub sticky_hits: Option<u64>,
+    /// Workflow tasks that did not.
+    pub sticky_misses: Option<u64>,
+    /// Failed requests to the server: method, status, how many.
+    pub requests_failed: Vec<(Arc<str>, &'static str, u64)>,
+}
+
+impl WorkView {
+    pub(crate) fn of(totals: &Totals) -> Self {
+        let by_type = |of: &BTreeMap<TaskType, Histogram>| of.iter().map(|(t, h)| (*t, h.clone())).collect();
+        let failed = totals.requests_failed.iter();
+        Self {
+            durations: by_type(&totals.durations),
+            schedule_to_start: by_type(&totals.schedule_to_start),
+            sticky_hits: totals.sticky_hits,
+            sticky_misses: totals.sticky_misses,
+            requests_failed: failed.map(|(r, count)| (r.operation.clone(), r.code, *count)).collect(),
+        }
+    }
 }
 
 impl FleetView {

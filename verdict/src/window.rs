@@ -45,6 +45,8 @@ impl Mean {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counter {
     last: Option<u64>,
+    /// It was read before, by another one.
+    known: bool,
     /// Over all incarnations, the part before we came included.
     pub total: u64,
 }
@@ -53,6 +55,7 @@ impl Counter {
     /// Takes in a reading; returns what was added under our eyes. A lower reading is a new start: all of it is new.
     pub fn read(&mut self, value: u64) -> u64 {
         let added = match self.last {
+            None if self.known => 0,
             None => {
                 self.total = value;
                 0
@@ -74,10 +77,21 @@ impl Counter {
         }
     }
 
+    /// Goes on from `value`, without counting it.
+    pub const fn begin(&mut self, value: u64) {
+        self.last = Some(value);
+    }
+
+    /// Another one counts from now on: its first reading adds nothing.
+    pub const fn rebase(&mut self) {
+        self.known |= self.last.is_some();
+        self.last = None;
+    }
+
     /// Whether it was ever read.
     #[must_use]
     pub fn get(&self) -> Option<u64> {
-        self.last.map(|_| self.total)
+        (self.known || self.last.is_some()).then_some(self.total)
     }
 }
 

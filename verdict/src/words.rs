@@ -213,6 +213,7 @@ words! {
         Rq = "rq": "The workers and queues of RQ, in Redis.",
         Sidekiq = "sidekiq": "The processes and queues of Sidekiq, in Redis.",
         Dramatiq = "dramatiq": "The workers and queues of Dramatiq, in Redis.",
+        Metrics = "metrics": "A worker's own metrics, in the formats of Prometheus.",
     }
 }
 
@@ -221,7 +222,7 @@ impl SourceKind {
     /// source lists them.
     #[must_use]
     pub const fn looks_at_each(self) -> bool {
-        matches!(self, Self::Http | Self::Process)
+        matches!(self, Self::Http | Self::Metrics | Self::Process)
     }
 
     /// It tells who polls which queue.
@@ -236,7 +237,7 @@ impl SourceKind {
         match self {
             Self::Temporal | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => true,
             // The names in a heartbeat are the worker's own; which keys are queues is for the configuration to say.
-            Self::Http | Self::Redis | Self::Process => false,
+            Self::Http | Self::Redis | Self::Process | Self::Metrics => false,
         }
     }
 }

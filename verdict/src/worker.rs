@@ -1,6 +1,6 @@
 //! One worker: what it showed so far, and the facts and readings that follow from it now.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +18,19 @@ use crate::rules::Rules;
 use crate::snapshot::Finding;
 use crate::source::{Health, Source};
 use crate::state::{Facts, Goodbye, Pulse};
+use crate::tally::{Added, Tally};
 use crate::time::{Moment, WallTime};
-use crate::window::{Counter, Mean, TaskWindow};
-use crate::words::{ChannelKind, Check, Failure, Reason, State, TaskType};
+use crate::window::{Mean, TaskWindow};
+use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, TaskType};
+use crate::work::Work;
 
 /// An idle Temporal poller moves each minute: a long poll lasts 60 s.
 pub const POLL: Duration = Duration::from_secs(60);
 /// Changes of state within [`FLAP_WINDOW`] above which a worker flaps.
 const FLAP_CHANGES: usize = 4;
 const FLAP_WINDOW: Duration = Duration::from_secs(600);
+/// Within so long after a restart, another source that sees one sees the same: every source is looked at in that time.
+const SAME_RESTART: Duration = Duration::from_secs(120);
 /// A queue is looked at this often: servers cache its figures for 5 s, and 200 queues must fit a request budget.
 pub const QUEUE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -126,12 +130,10 @@ pub struct Worker {
     pub checked: Option<(Moment, WallTime)>,
     /// Its clock minus ours, seconds.
     pub skew: Option<f64>,
-    /// Finished and failed, over all incarnations.
-    pub tasks: Counter,
-    /// See `tasks`.
-    pub failed: Counter,
-    /// By type, for the fleet's totals.
-    pub by_type: BTreeMap<TaskType, (Counter, Counter)>,
+    /// What it did, over all incarnations.
+    pub tally: Tally,
+    /// The sources that saw its last restart: each sees it, and it is one.
+    restart_seen: BTreeSet<Arc<str>>,
     /// Its tasks over five minutes.
     pub window: TaskWindow,
     /// Its CPU over five minutes.
@@ -153,8 +155,6 @@ pub struct Worker {
     pub succession: Option<(Arc<str>, Arc<str>)>,
     /// It has left, and a list still names it: looked at, but not shown before it answers again.
     pub departed: bool,
-    /// The source whose task counters count: two sources may tell the same counter at different times.
-    pub counted_by: Option<Arc<str>>,
     /// What joins it with records of other sources.
     pub alias: Option<Arc<str>>,
 }
@@ -199,9 +199,8 @@ impl Worker {
             good: 0,
             checked: None,
             skew: None,
-            tasks: Counter::default(),
-            failed: Counter::default(),
-            by_type: BTreeMap::new(),
+            tally: Tally::default(),
+            restart_seen: BTreeSet::new(),
             window: TaskWindow::default(),
             cpu: Mean::default(),
             busy: BTreeMap::new(),
@@ -212,7 +211,6 @@ impl Worker {
             restarted: false,
             succession: None,
             departed: false,
-            counted_by: None,
             alias: None,
         }
     }
@@ -243,11 +241,21 @@ impl Worker {
     pub fn replaced(&mut self, source: &Arc<str>, newcomer: &Info, now: Moment) {
         self.channels.retain(|(of, _), _| of != source);
         let before = self.sights.remove(source).and_then(|sight| sight.info.pid);
+        self.tally.restart(source);
         if newcomer.pid.is_some() && newcomer.pid == self.succession.as_ref().map(|(_, newer)| newer.clone()) {
             // Another source told of it before this one did.
             return;
         }
-        self.succession = before.zip(newcomer.pid.clone()).filter(|(older, newer)| older != newer);
+        let succession = before.zip(newcomer.pid.clone()).filter(|(older, newer)| older != newer);
+        // Where process ids do not tell: what another source tells within a while is the same restart.
+        let untold = newcomer.pid.is_none() || self.succession.is_none();
+        let told = !self.restart_seen.is_empty() && now.since(self.found) < SAME_RESTART;
+        if untold && told && self.restart_seen.insert(source.clone()) {
+            self.succession = self.succession.take().or(succession);
+            return;
+        }
+        self.restart_seen = BTreeSet::from([source.clone()]);
+        self.succession = succession;
         self.found = now;
         self.restarted = true;
         self.standing.restarts += 1;
@@ -256,31 +264,18 @@ impl Worker {
         self.good = 0;
         self.known.clear();
         self.waiting = None;
-        self.counted_by = None;
         self.busy.clear();
-        self.tasks.restart();
-        self.failed.restart();
-        for (done, failed) in self.by_type.values_mut() {
-            done.restart();
-            failed.restart();
-        }
         self.info = Info::default();
         self.types.clear();
         self.cpu = Mean::default();
     }
 
-    /// Takes in one observation; returns what was finished and failed under our eyes, by type.
-    pub fn see(
-        &mut self,
-        source: &Arc<str>,
-        observation: &Observation,
-        look: Seen,
-        around: Around<'_>,
-    ) -> Vec<(TaskType, u64, u64)> {
+    /// Takes in one observation; returns what was done under our eyes.
+    pub fn see(&mut self, source: &Arc<str>, observation: &Observation, look: Seen, around: Around<'_>) -> Added {
         let Seen { now, wall, listed, .. } = look;
         if observation.host.is_none() && self.is_former(observation) {
             self.not_seen(source, look);
-            return Vec::new();
+            return Added::default();
         }
         let late = matches!(self.beat(around), Pulse::Late | Pulse::Silent);
         self.sight(source, &observation.record, listed, now);
@@ -293,7 +288,7 @@ impl Worker {
             self.host_seen(source, host, look);
         }
         if !answered || matches!(observation.host, Some(Host::Gone(_))) {
-            return Vec::new();
+            return Added::default();
         }
         self.departed = false;
         let mut marks = Vec::new();
@@ -301,7 +296,9 @@ impl Worker {
             self.beat_seen(source, beat, observation.upkeep, look);
         }
         let n = &observation.numbers;
-        if let Some(count) = n.progress.or(n.tasks_total) {
+        if let Some(count) = n.progress {
+            marks.push((What::Progress, Some(Mark::bytes(&count.to_le_bytes()))));
+        } else if let Some(count) = n.tasks_total {
             marks.push((What::Tasks, Some(Mark::bytes(&count.to_le_bytes()))));
         }
         if let Some(hands) = observation.hands {
@@ -330,12 +327,14 @@ impl Worker {
             part.forget(&mut self.numbers);
         }
         self.count(observation, now);
-        self.merge(observation, &served);
-        let added = self.add_up(source, observation);
-        if let (Some(finished), failed) = (self.tasks.get(), self.failed.get()) {
-            self.window.record(now, finished, failed.unwrap_or(0), n.task_seconds_total);
-        }
+        self.merge(source, observation, &served, around);
         self.checked = Some((now, wall));
+        let kind = around.sources.get(source).map(|of| of.rules.kind);
+        let counted = Work::of(observation).and_then(|work| self.tally.take(source, kind, &work, now));
+        let Some(added) = counted else { return Added::default() };
+        if let Some(finished) = self.tally.finished() {
+            self.window.record(now, finished, self.tally.failed().unwrap_or(0), self.tally.seconds());
+        }
         added
     }
 
@@ -393,9 +392,7 @@ impl Worker {
         self.sights.remove(source);
         self.channels.retain(|(of, _), _| of != source);
         self.known.clear();
-        if self.counted_by.as_ref() == Some(source) {
-            self.counted_by = None;
-        }
+        self.tally.forget(source);
     }
 
     /// It has left, and its owner still names it: looked at as if it were new, and shown once it answers.
@@ -571,7 +568,7 @@ impl Worker {
     }
 
     /// What is absent in this observation stays as another source said it.
-    fn merge(&mut self, observation: &Observation, served: &[TypeReport]) {
+    fn merge(&mut self, source: &Arc<str>, observation: &Observation, served: &[TypeReport], around: Around<'_>) {
         macro_rules! merge {
             ($into:expr, $from:expr, $($field:ident),+) => {
                 $(if $from.$field.is_some() { $into.$field = $from.$field.clone(); })+
@@ -603,7 +600,12 @@ impl Worker {
         if observation.identity.is_some() {
             self.identity.clone_from(&observation.identity);
         }
-        if !served.is_empty() {
+        // A registry knows of polls as well, which a worker's own metrics do not.
+        let kind = |name: &str| around.sources.get(name).map(|of| of.rules.kind);
+        let registry = |name: &Arc<str>| name != source && kind(name) == Some(SourceKind::Temporal);
+        let known_better =
+            kind(source) == Some(SourceKind::Metrics) && !self.types.is_empty() && self.sights.keys().any(registry);
+        if !served.is_empty() && !known_better {
             self.types = served.to_vec();
         }
         for queue in &observation.task_queues {
@@ -611,26 +613,6 @@ impl Worker {
                 self.task_queues.push(queue.clone());
             }
         }
-    }
-
-    fn add_up(&mut self, source: &Arc<str>, observation: &Observation) -> Vec<(TaskType, u64, u64)> {
-        let n = &observation.numbers;
-        if n.tasks_total.is_some() && self.counted_by.get_or_insert_with(|| source.clone()) != source {
-            return Vec::new();
-        }
-        let whole = n.tasks_total.map_or(0, |total| self.tasks.read(total));
-        let whole_failed = n.tasks_failed.map_or(0, |failed| self.failed.read(failed));
-        let mut added = Vec::new();
-        for t in &observation.types {
-            let (done, failed) = self.by_type.entry(t.task_type).or_default();
-            let finished = t.processed.map_or(0, |p| done.read(p));
-            let failed = t.failed.map_or(0, |f| failed.read(f));
-            added.push((t.task_type, finished, failed));
-        }
-        if observation.types.is_empty() && (whole > 0 || whole_failed > 0) {
-            added.push((TaskType::Activity, whole, whole_failed));
-        }
-        added
     }
 
     /// The limits of one of its channels.

@@ -8,7 +8,7 @@ use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde::Deserialize;
 use url::Url;
 
-use crate::config::{HttpTarget, Targets};
+use crate::config::{HttpTarget, MetricsSource, Targets};
 
 /// One target group: addresses that share labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -155,7 +155,8 @@ fn target(
         );
     }
     // `__metrics_path__` is where Prometheus looks for metrics, which is not where a worker says how it is.
-    let path = label("__health_path__").unwrap_or(&source.path);
+    let own = if source.path == MetricsSource::PATH { "__metrics_path__" } else { "__health_path__" };
+    let path = label(own).unwrap_or(&source.path);
     let slash = if path.starts_with('/') { "" } else { "/" };
     let url = Url::parse(&format!("{scheme}://{address}{slash}{path}"))
         .map_err(|error| format!("target {address:?}: {error}"))?;

@@ -1,6 +1,7 @@
 //! One request and its answer, within every limit: no redirects, no kept connection, no body larger than allowed.
 
 use std::future::Future;
+use std::io::Read;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
@@ -38,11 +40,31 @@ pub(in crate::observe) struct Answer {
     pub(in crate::observe) body: Result<Bytes, Failure>,
 }
 
+/// How a body may be packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::observe) enum Encoding {
+    /// Not at all.
+    Identity,
+    /// As it is, or by gzip.
+    Gzip,
+}
+
+impl Encoding {
+    const fn accept(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
 /// What is asked for, and how much of it.
 pub(in crate::observe) struct Ask {
     /// The Accept header.
     pub(in crate::observe) accept: &'static str,
-    /// A larger body is not read.
+    /// Which encoding of the body we take.
+    pub(in crate::observe) encoding: Encoding,
+    /// A larger body is not read, as it comes and as it is unpacked.
     pub(in crate::observe) max_body: usize,
     /// How long the addresses of a name may be tried, all together. The one who looks bounds the whole.
     pub(in crate::observe) timeout: Duration,
@@ -57,7 +79,7 @@ impl Ask {
         keyring: &Keyring,
     ) -> Result<Answer, Fault> {
         let deadline = Instant::now() + self.timeout;
-        let request = request(url, access, self.accept)?;
+        let request = self.request(url, access)?;
         // Our own mistake is found before the worker is bothered.
         let tls = match url.scheme() {
             "https" => Some(keyring.prepare(url, access)?),
@@ -77,10 +99,59 @@ impl Ask {
             .map_err(|error| Fault::of_http(&error))?;
         let exchange = async move {
             let response = sender.send_request(request).await.map_err(|error| Fault::of_http(&error))?;
-            receive(response, self.max_body).await
+            self.receive(response).await
         };
         drive(connection, exchange).await
     }
+
+    async fn receive(&self, response: Response<Incoming>) -> Result<Answer, Fault> {
+        let headers = response.headers();
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let code = response.status().as_u16();
+        let content_type = text(header::CONTENT_TYPE);
+        let packed = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"" | b"identity") => Some(Encoding::Identity),
+            Some(b"gzip" | b"x-gzip") if self.encoding == Encoding::Gzip => Some(Encoding::Gzip),
+            // We did not ask for it. Who packs all the same is not unpacked.
+            Some(_) => None,
+        };
+        let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        let body = match packed {
+            None => Err(Failure::BodyInvalid),
+            Some(_) if declared.is_some_and(|length| length > self.max_body) => Err(Failure::BodyTooLarge),
+            Some(packed) => match collect(response.into_body(), self.max_body).await? {
+                Ok(body) if packed == Encoding::Gzip => unpack(&body, self.max_body),
+                body => body,
+            },
+        };
+        Ok(Answer { code, content_type, body })
+    }
+
+    fn request(&self, url: &Url, access: &Access) -> Result<Request<Empty<Bytes>>, Fault> {
+        let host = url.host_str().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
+        let host = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+            .header(header::HOST, host)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, self.accept)
+            .header(header::ACCEPT_ENCODING, self.encoding.accept())
+            .header(header::CONNECTION, "close")
+            .body(Empty::new())
+            .map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
+        authorize(request.headers_mut(), access)?;
+        Ok(request)
+    }
+}
+
+/// Unpacks up to the cap: a small body may unpack to gigabytes.
+fn unpack(packed: &[u8], max_body: usize) -> Result<Bytes, Failure> {
+    let mut body = Vec::new();
+    let most = u64::try_from(max_body).unwrap_or(u64::MAX).saturating_add(1);
+    MultiGzDecoder::new(packed).take(most).read_to_end(&mut body).map_err(|_| Failure::BodyInvalid)?;
+    if body.len() > max_body { Err(Failure::BodyTooLarge) } else { Ok(body.into()) }
 }
 
 /// Runs the connection inside this very future: when the look ends, so does everything of it, and no task is left.
@@ -99,28 +170,6 @@ async fn drive<T>(
     .await
 }
 
-async fn receive(response: Response<Incoming>, max_body: usize) -> Result<Answer, Fault> {
-    let headers = response.headers();
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let code = response.status().as_u16();
-    let content_type = text(header::CONTENT_TYPE);
-    // We asked for no encoding. Who compresses all the same is not unpacked: a small body may unpack to gigabytes.
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
-    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    let refused = if encoded {
-        Some(Failure::BodyInvalid)
-    } else if declared.is_some_and(|length| length > max_body) {
-        Some(Failure::BodyTooLarge)
-    } else {
-        None
-    };
-    let body = match refused {
-        Some(failure) => Err(failure),
-        None => collect(response.into_body(), max_body).await?,
-    };
-    Ok(Answer { code, content_type, body })
-}
-
 /// The body up to the cap; the connection is dropped with what lies beyond it.
 async fn collect(mut body: Incoming, max_body: usize) -> Result<Result<Bytes, Failure>, Fault> {
     let mut whole = BytesMut::new();
@@ -136,21 +185,8 @@ async fn collect(mut body: Incoming, max_body: usize) -> Result<Result<Bytes, Fa
     Ok(Ok(whole.freeze()))
 }
 
-fn request(url: &Url, access: &Access, accept: &'static str) -> Result<Request<Empty<Bytes>>, Fault> {
-    let host = url.host_str().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
-    let host = match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, accept)
-        .header(header::ACCEPT_ENCODING, "identity")
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
-    let headers = request.headers_mut();
+/// Puts the credentials into the headers.
+fn authorize(headers: &mut HeaderMap, access: &Access) -> Result<(), Fault> {
     for (name, secret) in &access.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
         headers.insert(name, hidden(reveal(secret)?.expose_secret())?);
@@ -162,7 +198,7 @@ fn request(url: &Url, access: &Access, accept: &'static str) -> Result<Request<E
     if let Some(token) = &access.bearer {
         headers.insert(header::AUTHORIZATION, hidden(&format!("Bearer {}", reveal(token)?.expose_secret()))?);
     }
-    Ok(request)
+    Ok(())
 }
 
 /// A header value that no debug output shows.

@@ -5,6 +5,6 @@ mod connect;
 mod fault;
 mod keyring;
 
-pub(super) use ask::Ask;
+pub(super) use ask::{Answer, Ask, Encoding};
 pub(super) use fault::Fault;
 pub(super) use keyring::Keyring;

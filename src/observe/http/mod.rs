@@ -11,7 +11,7 @@ use verdict::read::health::{self, Fields};
 use verdict::words::Failure;
 
 use super::Observe;
-use super::fetch::{Ask, Fault, Keyring};
+use super::fetch::{Ask, Encoding, Fault, Keyring};
 use super::targets::Known;
 use crate::config::{self, Access, HttpTarget};
 
@@ -65,7 +65,7 @@ impl HttpSource {
             Observation::new(format!("{}/{}", key.fleet, key.worker), Slot { key: key.clone(), exclusive: true });
         let began = Instant::now();
         let access = target.access.as_ref().unwrap_or(&self.access);
-        let ask = Ask { accept: ACCEPT, max_body: self.max_body, timeout: self.timeout };
+        let ask = Ask { accept: ACCEPT, encoding: Encoding::Identity, max_body: self.max_body, timeout: self.timeout };
         let asked = ask.of(&target.url, access, &self.keyring);
         let answer = match tokio::time::timeout(self.timeout, asked).await {
             Ok(answer) => answer,

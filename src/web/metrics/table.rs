@@ -507,6 +507,50 @@ pub const FAMILIES: &[Family] = &{
             "Tasks of the fleet by outcome since the exporter started; survives its workers.",
         ),
         row(
+            "worker_task_duration_seconds",
+            Histogram,
+            Some(Seconds),
+            &["fleet", "task_type"],
+            Fleet(|f, s| f.work.durations.iter().for_each(|(t, h)| s.put(&[t.word()], Value::Histogram(h)))),
+            "How long tasks of the fleet took, since the exporter started, as its workers measure it; survives them.",
+        ),
+        row(
+            "worker_schedule_to_start_seconds",
+            Histogram,
+            Some(Seconds),
+            &["fleet", "task_type"],
+            Fleet(|f, s| f.work.schedule_to_start.iter().for_each(|(t, h)| s.put(&[t.word()], Value::Histogram(h)))),
+            "How long tasks of the fleet waited before a worker began them, as its workers measure it.",
+        ),
+        row(
+            "worker_sticky_cache_hits_total",
+            Counter,
+            None,
+            FLEET,
+            Fleet(|f, s| put(s, f.work.sticky_hits)),
+            "Workflow tasks that found their workflow in the cache of their worker.",
+        ),
+        row(
+            "worker_sticky_cache_misses_total",
+            Counter,
+            None,
+            FLEET,
+            Fleet(|f, s| put(s, f.work.sticky_misses)),
+            "Workflow tasks that did not find their workflow in the cache of their worker, and replayed it.",
+        ),
+        row(
+            "worker_requests_failed_total",
+            Counter,
+            None,
+            &["fleet", "operation", "code"],
+            Fleet(|f, s| {
+                for (operation, code, count) in &f.work.requests_failed {
+                    s.put(&[operation, code], (*count).into());
+                }
+            }),
+            "Requests of workers of the fleet to their server that failed, by method and status.",
+        ),
+        row(
             "worker_fleet_slots",
             Gauge,
             None,

@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::rules::Rulebook;
 use crate::slots::{Place, Records};
 use crate::source::{SETTLE, Source};
+use crate::tally::{Tally, Totals};
 use crate::time::{Moment, WallTime};
 use crate::words::{Failure, Reason, State, TaskType};
 use crate::worker::{Around, Seen, Worker};
@@ -74,7 +75,7 @@ pub struct Change {
 /// What a fleet did, beyond the lives of its workers.
 #[derive(Clone, Debug)]
 struct Fleet {
-    tasks: BTreeMap<TaskType, (u64, u64)>,
+    totals: Totals,
     last_worker: Moment,
 }
 
@@ -357,12 +358,8 @@ impl Ledger {
         let fleet = self
             .fleets
             .entry(key.fleet.clone())
-            .or_insert_with(|| Fleet { tasks: BTreeMap::new(), last_worker: seen.now });
-        for (task_type, done, failed) in added {
-            let totals = fleet.tasks.entry(task_type).or_default();
-            totals.0 += done.saturating_sub(failed);
-            totals.1 += failed;
-        }
+            .or_insert_with(|| Fleet { totals: Totals::default(), last_worker: seen.now });
+        fleet.totals.add(added);
         if observation.alias.is_some() && worker.alias != observation.alias && !worker.is_former(observation) {
             if let Some(old) = worker.alias.take() {
                 self.aliases.remove(&old);
@@ -412,7 +409,7 @@ impl Ledger {
             worker.channels.extend(joined.channels);
             worker.identity = joined.identity.or_else(|| worker.identity.take());
             worker.types = joined.types;
-            worker.by_type.extend(joined.by_type);
+            worker.tally = Tally::joined(std::mem::take(&mut worker.tally), joined.tally);
             worker
                 .task_queues
                 .extend(joined.task_queues.into_iter().filter(|q| !worker.task_queues.contains(q)).collect::<Vec<_>>());

@@ -9,7 +9,7 @@ use crate::channel::What;
 use crate::checks;
 use crate::evidence::{QueueKey, WorkerKey};
 use crate::snapshot::{ChannelView, FleetView, NumbersView, QueueView, Snapshot, SourceView, WorkerView};
-use crate::snapshot::{CheckView, Finding};
+use crate::snapshot::{CheckView, Finding, WorkView};
 use crate::source::Source;
 use crate::state;
 use crate::time::{Moment, WallTime};
@@ -78,8 +78,8 @@ impl Ledger {
                 .find_map(|(_, c)| c.cadence.value(around.rules)),
             last_progress: worker.last_progress(),
             clock_skew: worker.skew,
-            tasks_total: worker.tasks.get(),
-            tasks_failed_total: worker.failed.get(),
+            tasks_total: worker.tally.finished(),
+            tasks_failed_total: worker.tally.failed(),
             shared_cause: standing.cause.as_deref().map(String::from),
             checks,
         }
@@ -131,6 +131,7 @@ impl Ledger {
             expected_workers: rules.expected_workers,
             tasks_completed: Vec::new(),
             tasks_failed: Vec::new(),
+            work: WorkView::default(),
             slots: Vec::new(),
             queues: Vec::new(),
             sources: Vec::new(),
@@ -154,8 +155,10 @@ impl Ledger {
         view.sources = sources.into_iter().collect();
         view.slots = slots.into_iter().map(|(t, (used, available))| (t, used, available)).collect();
         if let Some(fleet) = self.fleets.get(name) {
-            view.tasks_completed = fleet.tasks.iter().map(|(t, (done, _))| (*t, *done)).collect();
-            view.tasks_failed = fleet.tasks.iter().map(|(t, (_, failed))| (*t, *failed)).collect();
+            let totals = &fleet.totals;
+            view.tasks_completed = totals.tasks.iter().map(|(t, (done, _))| (*t, *done)).collect();
+            view.tasks_failed = totals.tasks.iter().map(|(t, (_, failed))| (*t, *failed)).collect();
+            view.work = WorkView::of(totals);
         }
         view.queues = self.queues.keys().filter(|q| self.serves(name, q)).cloned().collect();
         view

@@ -118,7 +118,7 @@ fn what_the_format_forbids_is_refused_and_the_mistake_says_what_it_is() {
 #[test]
 fn a_mistake_has_its_line_and_all_of_them_are_said() {
     let mistakes = openmetrics("a 1\nb x\n# TYPE c histogram\nc_sum -1\nd 1 y\n# EOF\n").unwrap_err();
-    assert_eq!(mistakes.iter().map(|m| m.line).collect::<Vec<_>>(), [2, 4, 5, 5], "{mistakes:?}");
+    assert_eq!(mistakes.iter().map(|m| m.line).collect::<Vec<_>>(), [2, 4, 5, 6], "{mistakes:?}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn families_have_their_kind_unit_and_samples() {
 
 #[test]
 fn text_allows_comments_blanks_and_a_comma_behind_the_last_label() {
-    let text = "# a comment\n\n#TYPE\n# HELP  a_total  Text. \n#\tTYPE a_total\tcounter\n  a_total { b = \"c\" , } \t 1 -2 \n\
+    let text = "# a comment\n\n#another\n# HELP  a_total  Text. \n#\tTYPE a_total\tcounter\n  a_total { b = \"c\" , } \t 1 -2 \n\
                 a_total{b=\"\\\\\\\"\\n\"}2\n# TYPE h histogram\nh_bucket{le=\"1\"} 0.5\nh_bucket{le=\"+Inf\"} 2\nh_sum NaN\nh_count 2\n\
                 # TYPE s summary\ns{quantile=\"0.5\"} -1\ns_sum -1\ns_count 1\n# TYPE u untyped\nu nan\n";
     let families = all(text, Format::Text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
@@ -185,9 +185,9 @@ fn text_is_refused_where_it_is_wrong() {
 
 #[test]
 fn nothing_is_taken_in_without_end() {
-    let limits = Limits { lines: 3, line_bytes: 20, samples: 2, labels: 1, label_bytes: 4 };
+    let limits = Limits { lines: 4, line_bytes: 20, samples: 2, labels: 1, label_bytes: 4 };
     for (text, words) in [
-        ("a 1\nb 1\n# TYPE c gauge\n# EOF\n", "more than 3 lines"),
+        ("a 1\nb 1\n# TYPE c gauge\n# TYPE d gauge\n# EOF\n", "more than 4 lines"),
         ("a 111111111111111111111\n# EOF\n", "more than 20 bytes"),
         ("a 1\nb 1\nc 1\n# EOF\n", "more than 2 samples"),
         ("a{b=\"1\",c=\"2\"} 1\n", "more than 1 labels"),

@@ -113,6 +113,8 @@ impl<'n> Named<'n> {
     fn family(&mut self, family: &Family<'_>) {
         for (series, value) in self.series.iter().zip(&mut self.values) {
             let mut names: Vec<&str> = family.samples.iter().map(|sample| sample.name).collect();
+            // A total and its creation take turns.
+            names.sort_unstable();
             names.dedup();
             for name in names.iter().filter(|name| series.names(name)) {
                 let suffix = name.strip_prefix(family.name).unwrap_or_default();

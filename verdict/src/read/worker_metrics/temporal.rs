@@ -185,6 +185,7 @@ impl Sdk {
             pollers: of.pollers,
             last_poll: None,
             stamps_empty_polls: false,
+            proven: *task_type == TaskType::LocalActivity || of.works(),
             // Slots alone are there also for a type that nothing is registered for.
             proven: of.pollers != Some(0)
                 || [of.used, of.finished(), of.failed()].iter().flatten().any(|count| *count > 0),
@@ -249,6 +250,11 @@ impl Sdk {
 impl Of {
     const fn serves(&self) -> bool {
         self.used.is_some() || self.available.is_some()
+    }
+
+    /// It polls or has worked: some SDKs show slots for every type.
+    fn works(&self) -> bool {
+        [self.pollers, self.used, self.finished()].into_iter().flatten().any(|figure| figure > 0)
     }
 
     fn finished(&self) -> Option<u64> {

@@ -1,0 +1,350 @@
+//! Who counts the work of a worker, and what it adds to its fleet.
+//!
+//! Several sources may count the same tasks: the worker's own metrics, a registry, a health body. They are read at
+//! different times and never agree, so one of them counts and the others are left alone: the first by [`rank`] that
+//! counted within [`FRESH`]. What the one who takes over shows first is where it begins, so nothing is counted twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::histogram::Histogram;
+use crate::time::Moment;
+use crate::window::Counter;
+use crate::words::{SourceKind, TaskType};
+use crate::work::{FailedRequest, Work};
+
+/// Who was not heard for so long counts no more, and the next one takes over.
+const FRESH: Duration = Duration::from_secs(300);
+/// Failed requests of a fleet that are told apart; more become "other". The service has about as many methods.
+const REQUESTS: usize = 200;
+
+/// The order in which sources count: the worker's own metrics know most, then the registry, then what a health body
+/// says, then what a framework keeps.
+const fn rank(kind: Option<SourceKind>) -> u8 {
+    match kind {
+        Some(SourceKind::Metrics) => 0,
+        Some(SourceKind::Temporal) => 1,
+        Some(SourceKind::Http) => 2,
+        _ => 3,
+    }
+}
+
+/// A histogram that goes on when the one who fills it starts again.
+#[derive(Clone, Debug, Default)]
+struct Recorder {
+    last: Option<Histogram>,
+}
+
+impl Recorder {
+    /// Takes in a reading; returns what was added under our eyes.
+    fn read(&mut self, now: &Histogram) -> Histogram {
+        let added = self.last.as_ref().map(|before| now.since(before)).unwrap_or_default();
+        self.last = Some(now.clone());
+        added
+    }
+}
+
+/// The work of one worker, over all its incarnations.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    by: Option<(Arc<str>, u8, Moment)>,
+    /// Finished and failed, by type.
+    tasks: BTreeMap<TaskType, (Counter, Counter)>,
+    seconds: Option<f64>,
+    durations: BTreeMap<TaskType, Recorder>,
+    schedule_to_start: BTreeMap<TaskType, Recorder>,
+    sticky: (Counter, Counter),
+    requests: BTreeMap<FailedRequest, Counter>,
+    /// The one who counts has counted before, so that what appears now began at 0.
+    watched: bool,
+}
+
+/// What was done under our eyes, for the totals of the fleet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Added {
+    /// Finished and failed, by type.
+    pub tasks: Vec<(TaskType, u64, u64)>,
+    /// How long tasks took.
+    pub durations: Vec<(TaskType, Histogram)>,
+    /// How long tasks waited.
+    pub schedule_to_start: Vec<(TaskType, Histogram)>,
+    /// Hits of the sticky cache; `None` where nobody counts them.
+    pub sticky_hits: Option<u64>,
+    /// Misses.
+    pub sticky_misses: Option<u64>,
+    /// Failed requests.
+    pub requests_failed: Vec<(FailedRequest, u64)>,
+}
+
+impl Tally {
+    /// Takes in what `source` counts; nothing when it is not the one who counts.
+    pub fn take(&mut self, source: &Arc<str>, kind: Option<SourceKind>, work: &Work, now: Moment) -> Option<Added> {
+        let rank = rank(kind);
+        let ours = match &self.by {
+            Some((by, ..)) if by == source => true,
+            Some((_, held, at)) if *held <= rank && now.since(*at) <= FRESH => return None,
+            _ => false,
+        };
+        if !ours && self.by.is_some() {
+            self.rebase();
+        }
+        let first = self.by.is_none();
+        self.by = Some((source.clone(), rank, now));
+        let added = self.count(work, first);
+        self.watched = true;
+        Some(added)
+    }
+
+    fn count(&mut self, work: &Work, first: bool) -> Added {
+        let watched = self.watched;
+        // Of a counter that was there before we came, the part before counts to the worker and not to its fleet.
+        let read = |counter: &mut Counter, value: u64| {
+            if !first && counter.get().is_none() {
+                // A series that appears under our eyes began at 0; one of another source begins where it stands.
+                counter.begin(if watched { 0 } else { value });
+            }
+            counter.read(value)
+        };
+        let mut added = Added::default();
+        for done in &work.tasks {
+            let (finished, failed) = self.tasks.entry(done.task_type).or_default();
+            let finished = done.finished.map_or(0, |value| read(finished, value));
+            let failed = done.failed.map_or(0, |value| read(failed, value));
+            added.tasks.push((done.task_type, finished, failed));
+        }
+        if work.seconds.is_some() {
+            self.seconds = work.seconds;
+        }
+        let histograms = |recorders: &mut BTreeMap<TaskType, Recorder>, of: &[(TaskType, Histogram)]| {
+            let mut added = Vec::new();
+            for (task_type, histogram) in of {
+                let recorder = recorders.entry(*task_type).or_default();
+                if watched {
+                    recorder.last.get_or_insert_default();
+                }
+                added.push((*task_type, recorder.read(histogram)));
+            }
+            added
+        };
+        added.durations = histograms(&mut self.durations, &work.durations);
+        added.schedule_to_start = histograms(&mut self.schedule_to_start, &work.schedule_to_start);
+        added.sticky_hits = work.sticky_hits.map(|value| read(&mut self.sticky.0, value));
+        added.sticky_misses = work.sticky_misses.map(|value| read(&mut self.sticky.1, value));
+        for (request, value) in &work.requests_failed {
+            let counter = self.requests.entry(request.clone()).or_default();
+            added.requests_failed.push((request.clone(), read(counter, *value)));
+        }
+        added
+    }
+
+    /// Somebody else counts from now on: its first reading is where it begins.
+    fn rebase(&mut self) {
+        self.watched = false;
+        self.seconds = None;
+        for (finished, failed) in self.tasks.values_mut() {
+            finished.rebase();
+            failed.rebase();
+        }
+        self.sticky.0.rebase();
+        self.sticky.1.rebase();
+        self.requests.clear();
+        self.durations.clear();
+        self.schedule_to_start.clear();
+    }
+
+    /// Of two records that turn out to be one worker: the one whose counts rank higher goes on.
+    #[must_use]
+    pub fn joined(one: Self, other: Self) -> Self {
+        let rank = |tally: &Self| tally.by.as_ref().map_or(u8::MAX, |(_, rank, _)| *rank);
+        if rank(&other) < rank(&one) { other } else { one }
+    }
+
+    /// `source` saw a new incarnation: what it counts begins at 0. What another counts tells by itself.
+    pub fn restart(&mut self, source: &str) {
+        if self.by.as_ref().is_none_or(|(by, ..)| **by != *source) {
+            return;
+        }
+        for (finished, failed) in self.tasks.values_mut() {
+            finished.restart();
+            failed.restart();
+        }
+        self.sticky.0.restart();
+        self.sticky.1.restart();
+        self.requests.values_mut().for_each(Counter::restart);
+        for recorder in self.durations.values_mut().chain(self.schedule_to_start.values_mut()) {
+            recorder.last = Some(Histogram::default());
+        }
+    }
+
+    /// `source` shows it no more: the next one that counts takes over at once.
+    pub fn forget(&mut self, source: &str) {
+        if let Some((by, rank, at)) = &mut self.by
+            && **by == *source
+        {
+            (*rank, *at) = (u8::MAX, Moment::START);
+        }
+    }
+
+    /// Finished over all incarnations. Local activities run inside workflow tasks, which are counted already.
+    #[must_use]
+    pub fn finished(&self) -> Option<u64> {
+        self.sum(|(finished, _)| finished)
+    }
+
+    /// Failed over all incarnations.
+    #[must_use]
+    pub fn failed(&self) -> Option<u64> {
+        self.sum(|(_, failed)| failed)
+    }
+
+    /// Seconds spent in them since it started.
+    #[must_use]
+    pub const fn seconds(&self) -> Option<f64> {
+        self.seconds
+    }
+
+    fn sum(&self, of: fn(&(Counter, Counter)) -> &Counter) -> Option<u64> {
+        let own = self.tasks.iter().filter(|(task_type, _)| **task_type != TaskType::LocalActivity);
+        let mut known = own.filter_map(|(_, counters)| of(counters).get()).peekable();
+        known.peek()?;
+        Some(known.fold(0, u64::saturating_add))
+    }
+}
+
+/// What a fleet did since we started; survives its workers.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Completed and failed, by type.
+    pub tasks: BTreeMap<TaskType, (u64, u64)>,
+    /// How long tasks took.
+    pub durations: BTreeMap<TaskType, Histogram>,
+    /// How long tasks waited.
+    pub schedule_to_start: BTreeMap<TaskType, Histogram>,
+    /// Hits of the sticky cache.
+    pub sticky_hits: Option<u64>,
+    /// Misses.
+    pub sticky_misses: Option<u64>,
+    /// Failed requests.
+    pub requests_failed: BTreeMap<FailedRequest, u64>,
+}
+
+impl Totals {
+    /// Adds what a worker did.
+    pub fn add(&mut self, added: Added) {
+        for (task_type, finished, failed) in added.tasks {
+            let totals = self.tasks.entry(task_type).or_default();
+            totals.0 += finished.saturating_sub(failed);
+            totals.1 += failed;
+        }
+        for (task_type, histogram) in added.durations {
+            self.durations.entry(task_type).or_default().add(&histogram);
+        }
+        for (task_type, histogram) in added.schedule_to_start {
+            self.schedule_to_start.entry(task_type).or_default().add(&histogram);
+        }
+        if let Some(hits) = added.sticky_hits {
+            *self.sticky_hits.get_or_insert(0) += hits;
+        }
+        if let Some(misses) = added.sticky_misses {
+            *self.sticky_misses.get_or_insert(0) += misses;
+        }
+        for (mut request, count) in added.requests_failed {
+            if self.requests_failed.len() >= REQUESTS && !self.requests_failed.contains_key(&request) {
+                request.operation = "other".into();
+            }
+            *self.requests_failed.entry(request).or_default() += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::work::Done;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::after_start(Duration::from_secs(seconds))
+    }
+
+    fn work(finished: u64, failed: u64) -> Work {
+        let done = Done { task_type: TaskType::Activity, finished: Some(finished), failed: Some(failed) };
+        Work { tasks: vec![done], ..Work::default() }
+    }
+
+    fn take(tally: &mut Tally, source: &str, kind: SourceKind, work: &Work, seconds: u64) -> Option<Vec<(u64, u64)>> {
+        let added = tally.take(&source.into(), Some(kind), work, at(seconds))?;
+        Some(added.tasks.iter().map(|(_, finished, failed)| (*finished, *failed)).collect())
+    }
+
+    #[test]
+    fn of_several_sources_the_first_by_rank_counts_and_nothing_twice() {
+        let mut tally = Tally::default();
+        assert_eq!(take(&mut tally, "registry", SourceKind::Temporal, &work(100, 1), 0), Some(vec![(0, 0)]));
+        assert_eq!(take(&mut tally, "body", SourceKind::Http, &work(90, 0), 1), None, "a lower rank");
+        assert_eq!(take(&mut tally, "own", SourceKind::Metrics, &work(103, 1), 2), Some(vec![(0, 0)]), "takes over");
+        assert_eq!(take(&mut tally, "registry", SourceKind::Temporal, &work(110, 1), 3), None);
+        assert_eq!(take(&mut tally, "own", SourceKind::Metrics, &work(110, 3), 4), Some(vec![(7, 2)]));
+        assert_eq!((tally.finished(), tally.failed()), (Some(107), Some(3)));
+    }
+
+    #[test]
+    fn who_is_not_heard_for_five_minutes_counts_no_more_and_begins_anew_when_it_is_back() {
+        let mut tally = Tally::default();
+        take(&mut tally, "own", SourceKind::Metrics, &work(10, 0), 0);
+        assert_eq!(take(&mut tally, "body", SourceKind::Http, &work(50, 0), 300), None);
+        assert_eq!(take(&mut tally, "body", SourceKind::Http, &work(50, 0), 301), Some(vec![(0, 0)]));
+        assert_eq!(take(&mut tally, "body", SourceKind::Http, &work(55, 0), 311), Some(vec![(5, 0)]));
+        assert_eq!(take(&mut tally, "own", SourceKind::Metrics, &work(20, 0), 312), Some(vec![(0, 0)]));
+        assert_eq!(tally.finished(), Some(15));
+        tally.forget("own");
+        assert_eq!(take(&mut tally, "body", SourceKind::Http, &work(60, 0), 313), Some(vec![(0, 0)]));
+    }
+
+    #[test]
+    fn a_restart_is_counted_once_whoever_sees_it_first() {
+        let mut tally = Tally::default();
+        take(&mut tally, "own", SourceKind::Metrics, &work(10, 0), 0);
+        tally.restart("own");
+        assert_eq!(
+            take(&mut tally, "own", SourceKind::Metrics, &work(12, 0), 1),
+            Some(vec![(12, 0)]),
+            "more than before"
+        );
+        tally.restart("registry");
+        assert_eq!(
+            take(&mut tally, "own", SourceKind::Metrics, &work(13, 0), 2),
+            Some(vec![(1, 0)]),
+            "the same restart"
+        );
+        assert_eq!(
+            take(&mut tally, "own", SourceKind::Metrics, &work(2, 0), 3),
+            Some(vec![(2, 0)]),
+            "seen by its fall"
+        );
+    }
+
+    #[test]
+    fn what_appears_under_our_eyes_began_at_0_and_what_was_there_before_us_is_not_the_fleets() {
+        let mut tally = Tally::default();
+        let mut took = Histogram::default();
+        took.record(0.2);
+        let first = tally.take(&"own".into(), Some(SourceKind::Metrics), &work(10, 0), at(0)).unwrap_or_default();
+        assert_eq!(first.durations, []);
+        let request = FailedRequest { operation: "Poll".into(), code: "unavailable" };
+        let next = Work {
+            durations: vec![(TaskType::Activity, took.clone())],
+            requests_failed: vec![(request.clone(), 3)],
+            ..work(11, 0)
+        };
+        let added = tally.take(&"own".into(), Some(SourceKind::Metrics), &next, at(1)).unwrap_or_default();
+        assert_eq!(added.durations, [(TaskType::Activity, took.clone())]);
+        assert_eq!(added.requests_failed, [(request, 3)]);
+        let mut late = Tally::default();
+        let added = late.take(&"own".into(), Some(SourceKind::Metrics), &next, at(0)).unwrap_or_default();
+        assert_eq!(added.durations, [(TaskType::Activity, Histogram::default())]);
+        let mut totals = Totals::default();
+        totals.add(added);
+        assert_eq!(totals.durations.get(&TaskType::Activity).map(|h| h.count), Some(0), "from 0");
+    }
+}
