@@ -186,9 +186,6 @@ impl Sdk {
             last_poll: None,
             stamps_empty_polls: false,
             proven: *task_type == TaskType::LocalActivity || of.works(),
-            // Slots alone are there also for a type that nothing is registered for.
-            proven: of.pollers != Some(0)
-                || [of.used, of.finished(), of.failed()].iter().flatten().any(|count| *count > 0),
         };
         self.types.iter().map(report).collect()
     }
