@@ -291,3 +291,35 @@ async fn a_mounted_secret_is_swapped_as_kubernetes_swaps_it() {
     until("the new certificate is shown", async || house.serial().await.as_ref() == Some(&next)).await;
     house.end().await;
 }
+
+#[tokio::test]
+async fn a_healthcheck_asks_over_tls_and_trusts_nobody_by_itself() {
+    let house = house(&format!("{TLS}basic_auth_users: {{me: {HASH}}}")).await;
+    let url = format!("https://{}", house.address);
+    let authority = house.folder.path().join("ca.crt");
+    let code = async |flags: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_worker-exporter"));
+        let outcome = command.args(["healthcheck", "--url", &url]).args(flags).output().await.unwrap();
+        outcome.status.code()
+    };
+    let trusted = ["--tls.ca-file", authority.to_str().unwrap()];
+    until("it is ready", async || code(&trusted).await == Some(0)).await;
+    assert_eq!(code(&["--tls.insecure-skip-verify"]).await, Some(0));
+    assert_eq!(code(&[]).await, Some(1), "its authority is none of the system's");
+    assert_eq!(code(&["--tls.ca-file", "no-such.pem"]).await, Some(1));
+    house.end().await;
+}
+
+#[tokio::test]
+async fn check_says_what_is_wrong_with_a_web_configuration_as_well() {
+    let code = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_worker-exporter"));
+        command.arg("check").args(arguments).output().await.unwrap().status.code()
+    };
+    let (good, bad) = ("deploy/examples/minimal.yaml", "tests/web/bad/password_in_clear.yaml");
+    assert_eq!(code(&["--web.config.file", bad]).await, Some(2));
+    assert_eq!(code(&["--web.config.file", bad, good]).await, Some(2));
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("web.yml"), "{}").unwrap();
+    assert_eq!(code(&["--web.config.file", folder.path().join("web.yml").to_str().unwrap(), good]).await, Some(0));
+}

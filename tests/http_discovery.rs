@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use worker_exporter::config::{Detail, HttpSource, HttpTarget, Source};
 use worker_exporter::discovery::{Found, watch};
+use worker_exporter::observe::fetch::Lists;
 
 /// Every wait ends here. Far longer than a notice takes, far shorter than the slow re-read, so that only the watch can
 /// make these tests pass.
@@ -43,7 +44,7 @@ impl Watch {
             detail,
         };
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let found = watch(&source, &tasks, cancel.clone()).unwrap();
+        let found = watch(&source, &tasks, cancel.clone(), Arc::new(Lists::default())).unwrap();
         Self { found, tasks, cancel }
     }
 

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use verdict::evidence::WorkerKey;
 
 use crate::config::{Detail, Source};
-use crate::discovery::Found;
-pub(super) use crate::discovery::watch;
+use crate::discovery::{self, Found};
 use crate::observe::Observe;
+use crate::observe::fetch::Lists;
 use crate::observe::http::HttpSource;
 use crate::observe::metrics::MetricsSource;
 use crate::observe::process::ProcessSource;
@@ -17,6 +20,11 @@ use crate::observe::redis::celery::CelerySource;
 use crate::observe::redis::framework::FrameworkSource;
 use crate::observe::targets::Known;
 use crate::observe::temporal::TemporalSource;
+
+/// Finds the targets of a source: see [`discovery::watch`].
+pub(super) fn watch(source: &Source, tasks: &TaskTracker, cancel: CancellationToken) -> Option<mpsc::Receiver<Found>> {
+    discovery::watch(source, tasks, cancel, Arc::new(Lists::default()))
+}
 
 /// What a source is made of.
 pub(super) struct Part {

@@ -182,10 +182,10 @@ fn narrowed(mut settings: Settings, wanted: &Wanted<'_>) -> Settings {
     });
     settings.sources.retain_mut(|source| match source.detail.targets_mut() {
         Some(targets) if named => {
-            targets.file_sd.clear();
+            targets.forget_lists();
             !targets.fixed.is_empty()
         }
-        Some(targets) => !targets.file_sd.is_empty(),
+        Some(targets) => targets.has_lists(),
         None => !named || source.match_host_pid || matches!(source.detail, Detail::Process(_)),
     });
     let kept = |name: &Arc<str>| settings.sources.iter().any(|source| source.name == *name);

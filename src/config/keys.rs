@@ -29,6 +29,8 @@ pub(super) enum Group {
     Target,
     Access,
     FileSd,
+    HttpSd,
+    DnsSd,
     BasicAuth,
     SecretRef,
     Tls,
@@ -51,6 +53,8 @@ impl Group {
         Self::Targets,
         Self::Target,
         Self::FileSd,
+        Self::HttpSd,
+        Self::DnsSd,
         Self::Access,
         Self::BasicAuth,
         Self::Http,
@@ -82,6 +86,7 @@ impl Group {
             Self::Redis | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => {
                 &[Self::Source, Self::RedisServer]
             }
+            Self::HttpSd => &[Self::Access],
             _ => &[],
         }
     }
@@ -120,6 +125,8 @@ impl Group {
             Self::Target => "a target",
             Self::Access => "`access`",
             Self::FileSd => "`file_sd`",
+            Self::HttpSd => "`http_sd`",
+            Self::DnsSd => "`dns_sd`",
             Self::BasicAuth => "`basic_auth`",
             Self::SecretRef => "a reference to a secret",
             Self::Tls => "`tls`",
@@ -174,6 +181,11 @@ impl Group {
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
             Self::FileSd => "Targets from Prometheus `file_sd` files in JSON or YAML, read again when they change.",
+            Self::HttpSd => {
+                "Targets from a server of Prometheus HTTP SD. Every key of `access` may stand here, too: those of the \
+                 workers are not sent to it."
+            }
+            Self::DnsSd => "Targets from DNS. Loopback, link-local and other addresses of no worker are refused.",
             Self::BasicAuth => "Basic authentication.",
             Self::SecretRef => "Where the value of a header or of gRPC metadata comes from. Exactly one of the two.",
             Self::Tls => "TLS towards a source. Files are PEM.",
@@ -215,6 +227,8 @@ pub(super) enum Kind {
     HttpUrl,
     /// `redis://` or `rediss://`.
     RedisUrl,
+    /// A range of addresses.
+    Network,
     /// A path of a URL.
     UrlPath,
     /// The name of a Prometheus label.
@@ -362,10 +376,12 @@ pub(super) const KEYS: &[Key] = &[
 
     key(Group::Targets, "targets", List(&Section(Group::Target)), Nothing, "Workers by address."),
     key(Group::Targets, "file_sd", Section(Group::FileSd), Nothing, "Workers from files."),
-    key(Group::Targets, "path", Kind::UrlPath, Says("`/health`; of kind metrics `/metrics`"), "Path for targets of `file_sd`."),
-    key(Group::Targets, "scheme", Choice(&["http", "https"]), Value("http"), "Scheme for targets of `file_sd`."),
-    key(Group::Targets, "worker_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's id; its address when absent."),
-    key(Group::Targets, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` that is the worker's fleet."),
+    key(Group::Targets, "http_sd", Section(Group::HttpSd), Nothing, "Workers from a web server."),
+    key(Group::Targets, "dns_sd", Section(Group::DnsSd), Nothing, "Workers from DNS."),
+    key(Group::Targets, "path", Kind::UrlPath, Says("`/health`; of kind metrics `/metrics`"), "Path for targets of `file_sd`, `http_sd` and `dns_sd`."),
+    key(Group::Targets, "scheme", Choice(&["http", "https"]), Value("http"), "Scheme for targets of `file_sd`, `http_sd` and `dns_sd`."),
+    key(Group::Targets, "worker_label", Kind::Label, Nothing, "Label of `file_sd` and `http_sd` that is the worker's id; its address when absent."),
+    key(Group::Targets, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` and `http_sd` that is the worker's fleet."),
 
     key(Group::Http, "fields", Kind::Fields, Nothing, "Where things stand in the body, beyond the names that are understood anyway: our name → JSON pointer (RFC 6901)."),
     key(Group::Http, "max_body", Kind::Size { least: 1024, most: 16 << 20 }, Value("64KiB"), "A larger body fails the look; bytes after decoding."),
@@ -388,10 +404,21 @@ pub(super) const KEYS: &[Key] = &[
 
     key(Group::FileSd, "files", List(&Kind::Glob), Required, "Files, `*` allowed in the last part; they end in .json, .yml or .yaml."),
 
+    key(Group::HttpSd, "url", Kind::HttpUrl, Required, "Where the list is. Redirects are not followed."),
+    key(Group::HttpSd, "refresh_interval", at_least(1, "a server of lists is not asked more often"), Value("1m"), "How often it is asked."),
+    key(Group::HttpSd, "max_targets", COUNT, Value("10000"), "A longer list is not used; one over 16 MiB neither."),
+
+    key(Group::DnsSd, "names", List(&Text), Required, "Names to ask for. One that ends with a dot is looked for as it stands."),
+    key(Group::DnsSd, "type", Choice(&["A", "AAAA", "SRV"]), Value("A"), "Records to ask for. Of SRV the record gives the port."),
+    key(Group::DnsSd, "port", Kind::Whole { least: 1, most: 65_535 }, Nothing, "Port of the workers, for A and AAAA."),
+    key(Group::DnsSd, "refresh_interval", at_least(1, "names do not change more often"), Value("30s"), "How often they are asked for."),
+    key(Group::DnsSd, "server", Kind::HostPort, Nothing, "Address and port of the server to ask, instead of those of the system."),
+
     key(Group::Access, "bearer_token_file", Kind::SecretFile, Nothing, "`Authorization: Bearer`, from a file that is read at each look."),
     key(Group::Access, "bearer_token_env", Kind::SecretEnv, Nothing, "The same, from the environment."),
     key(Group::Access, "basic_auth", Section(Group::BasicAuth), Nothing, "Basic authentication."),
     key(Group::Access, "headers", Kind::Secrets, Nothing, "Further headers."),
+    key(Group::Access, "allowed_networks", List(&Kind::Network), Nothing, "Addresses that are asked although they are link-local, multicast, unspecified or, by DNS, loopback."),
     key(Group::Access, "tls", Section(Group::Tls), Nothing, "TLS for `https` targets."),
 
     key(Group::BasicAuth, "username", Text, Required, "User."),

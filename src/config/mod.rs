@@ -3,9 +3,11 @@
 //! text → `tree` (nodes with places) → `reader` (held against the table in `keys`) → `sources`, `rules` (cross-checks,
 //! settings). Only a file without any mistake becomes [`Settings`].
 
+mod discovery;
 mod environment;
 mod keys;
 mod mistake;
+mod network;
 mod processes;
 mod profile;
 mod quantity;
@@ -31,6 +33,7 @@ use verdict::words::TaskType;
 
 pub use environment::{Environment, ProcessEnvironment, Variables};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use network::{Network, refused, refused_to_lists};
 pub use reference::reference;
 pub use secret::Secret;
 pub use settings::*;

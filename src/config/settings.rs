@@ -11,6 +11,7 @@ use verdict::read::worker_metrics::Names;
 use verdict::rules::Rulebook;
 use verdict::words::{SourceKind, TaskType};
 
+use super::network::Network;
 use super::secret::Secret;
 
 /// A whole, valid configuration.
@@ -130,6 +131,10 @@ pub struct Targets {
     pub fixed: Vec<HttpTarget>,
     /// Globs of Prometheus `file_sd` files, re-read on change.
     pub file_sd: Vec<PathBuf>,
+    /// A server of Prometheus HTTP SD.
+    pub http_sd: Option<HttpSd>,
+    /// Names whose DNS records are workers.
+    pub dns_sd: Option<DnsSd>,
     /// Path for targets that name none (file_sd gives `host:port`).
     pub path: String,
     /// Scheme for targets that name none.
@@ -143,6 +148,18 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// Whether it finds workers besides those that are written in the file.
+    #[must_use]
+    pub const fn has_lists(&self) -> bool {
+        !self.file_sd.is_empty() || self.http_sd.is_some() || self.dns_sd.is_some()
+    }
+
+    /// Leaves only those that are written in the file.
+    pub fn forget_lists(&mut self) {
+        self.file_sd.clear();
+        (self.http_sd, self.dns_sd) = (None, None);
+    }
+
     /// These targets, and for the rest what a configuration means that says nothing of it. `path` is for those that
     /// name none.
     #[must_use]
@@ -150,6 +167,8 @@ impl Targets {
         Self {
             fixed,
             file_sd: Vec::new(),
+            http_sd: None,
+            dns_sd: None,
             path: path.to_owned(),
             https: false,
             worker_label: None,
@@ -157,6 +176,45 @@ impl Targets {
             access: Arc::default(),
         }
     }
+}
+
+/// A server of target groups.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpSd {
+    /// Where it is.
+    pub url: Url,
+    /// How often it is asked.
+    pub refresh: Duration,
+    /// A longer list is not used.
+    pub most: usize,
+    /// How it is reached: its own credentials, never those of the workers.
+    pub access: Arc<Access>,
+}
+
+/// Names whose DNS records are workers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DnsSd {
+    /// All of them.
+    pub names: Vec<String>,
+    /// Which records.
+    pub record: DnsRecord,
+    /// Port of the workers, where the record has none.
+    pub port: u16,
+    /// How often they are asked for.
+    pub refresh: Duration,
+    /// The server to ask, instead of those of the system.
+    pub server: Option<SocketAddr>,
+}
+
+/// A type of DNS record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnsRecord {
+    /// Addresses of IPv4.
+    A,
+    /// Addresses of IPv6.
+    Aaaa,
+    /// Names and ports.
+    Srv,
 }
 
 /// Health endpoints over HTTP.
@@ -219,6 +277,8 @@ pub struct Access {
     pub basic: Option<(String, Secret)>,
     /// Further headers.
     pub headers: Vec<(String, Secret)>,
+    /// Addresses that are asked although they are refused otherwise.
+    pub allowed: Vec<Network>,
     /// TLS.
     pub tls: Tls,
 }

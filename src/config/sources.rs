@@ -6,6 +6,7 @@ use std::sync::Arc;
 use url::Url;
 use verdict::read::worker_metrics::{Names, Series};
 
+use super::discovery::networks;
 use super::keys::Group;
 use super::mistake::Place;
 use super::quantity::show_span;
@@ -146,9 +147,22 @@ impl Reader<'_> {
         if !section.has("path") {
             section.set("path", Value::Text(path.to_owned()));
         }
-        if !section.has("file_sd") && section.list("targets").is_empty() {
-            self.say(section.place.clone(), "this source has no targets", "add `targets:` or `file_sd:`");
+        let ways = ["file_sd", "http_sd", "dns_sd"];
+        if !ways.iter().any(|way| section.has(way) || section.faulty.iter().any(|faulty| faulty == way))
+            && section.list("targets").is_empty()
+        {
+            let hint = "add `targets:`, `file_sd:`, `http_sd:` or `dns_sd:`";
+            self.say(section.place.clone(), "this source has no targets", hint);
         }
+        let http_sd = section.section_mut("http_sd").map(|sd| {
+            sd.inherit(&Section::defaults(Group::HttpSd));
+            self.http_sd(sd)
+        });
+        let dns_sd = section.section_mut("dns_sd").map(|sd| {
+            sd.inherit(&Section::defaults(Group::DnsSd));
+            self.dns_sd(sd)
+        });
+        let allowed = networks(section);
         let table = [Group::Target, Group::Access].map(Section::defaults);
         let mut targets: Vec<HttpTarget> = Vec::new();
         let mut ids: BTreeMap<(Arc<str>, Arc<str>), Place> = BTreeMap::new();
@@ -169,6 +183,7 @@ impl Reader<'_> {
                 access.inherit(&table[1]);
                 Arc::new(self.access(access))
             });
+            self.reachable(target, "the source", &url, access.as_ref().map_or(&allowed, |access| &access.allowed));
             targets.push(HttpTarget { id, fleet, url, access });
         }
         Targets {
@@ -177,6 +192,8 @@ impl Reader<'_> {
                 .section("file_sd")
                 .map(|files| files.texts("files").map(|glob| self.path(glob)).collect())
                 .unwrap_or_default(),
+            http_sd: http_sd.flatten(),
+            dns_sd: dns_sd.flatten(),
             path: section.text("path").to_owned(),
             https: section.text("scheme") == "https",
             worker_label: section.find_text("worker_label").map(str::to_owned),
@@ -185,7 +202,7 @@ impl Reader<'_> {
         }
     }
 
-    fn access(&mut self, section: &Section) -> Access {
+    pub(super) fn access(&mut self, section: &Section) -> Access {
         let bearer = self.secret(section, "bearer_token_file", "bearer_token_env");
         let basic = section.section("basic_auth").and_then(|basic| {
             let password = self.needed_secret(basic, "password_file", "password_env")?;
@@ -205,7 +222,7 @@ impl Reader<'_> {
                 "keep one of a bearer token, `basic_auth` and an Authorization header",
             );
         }
-        Access { bearer, basic, headers, tls: self.tls(section.section("tls")) }
+        Access { bearer, basic, headers, allowed: networks(section), tls: self.tls(section.section("tls")) }
     }
 
     fn tls(&self, section: Option<&Section>) -> Tls {

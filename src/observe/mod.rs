@@ -2,7 +2,7 @@
 
 mod clock;
 pub mod envelope;
-mod fetch;
+pub mod fetch;
 pub mod http;
 pub mod metrics;
 pub mod page;

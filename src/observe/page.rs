@@ -7,7 +7,7 @@ use bytes::Bytes;
 use url::Url;
 use verdict::words::Failure;
 
-use super::fetch::{Ask, Fault, Keyring};
+use super::fetch::{Ask, Encoding, Fault, Keyring};
 use crate::config::Access;
 
 /// An exposition of one worker is some hundred kilobytes at most.
@@ -39,7 +39,7 @@ impl Page {
     /// # Errors
     /// Why there is none, the worker's fault or ours.
     pub async fn fetch(&self, accept: &'static str) -> Result<(Bytes, Option<String>), Failure> {
-        let ask = Ask { accept, max_body: MAX_BODY, timeout: self.timeout };
+        let ask = Ask { accept, encoding: Encoding::Gzip, max_body: MAX_BODY, timeout: self.timeout };
         let asked = tokio::time::timeout(self.timeout, ask.of(&self.url, &self.access, &self.keyring));
         let answer = asked.await.map_err(|_| Failure::Timeout)?.map_err(|fault| match fault {
             Fault::Worker(failure) | Fault::Configuration(failure) | Fault::Own(failure) => failure,

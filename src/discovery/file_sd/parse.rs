@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
-use crate::config::{HttpTarget, MetricsSource, Targets};
+use crate::config::{HttpTarget, MetricsSource, Targets, refused};
 
 /// One target group: addresses that share labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -160,6 +161,14 @@ fn target(
     let slash = if path.starts_with('/') { "" } else { "/" };
     let url = Url::parse(&format!("{scheme}://{address}{slash}{path}"))
         .map_err(|error| format!("target {address:?}: {error}"))?;
+    let ip = match url.host() {
+        Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+        Some(Host::Domain(_)) | None => None,
+    };
+    if let Some(why) = ip.and_then(|ip| refused(ip, &source.access.allowed)) {
+        return Err(format!("target {address:?} is refused: {why}; allow it with `allowed_networks` if it is meant"));
+    }
     let named = |name: &Option<String>| name.as_deref().and_then(label);
     let fleet = named(&source.fleet_label).map_or_else(|| Arc::clone(fleet), Arc::from);
     let id = named(&source.worker_label).unwrap_or(address);

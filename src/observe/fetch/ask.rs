@@ -86,7 +86,7 @@ impl Ask {
             "http" => None,
             _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
         };
-        let tcp = connect::tcp(url, deadline).await?;
+        let tcp = connect::tcp(url, deadline, &access.allowed).await?;
         let stream = match tls {
             Some((config, name)) => connect::tls(tcp, config, name).await?,
             None => Stream::Plain(tcp),

@@ -16,6 +16,7 @@ use url::{Host, Url};
 use verdict::words::Failure;
 
 use super::fault::Fault;
+use crate::config::{Network, refused};
 
 /// Addresses of one name that are tried. A name with hundreds of records is not a worker.
 const ADDRESSES: usize = 8;
@@ -27,7 +28,10 @@ pub(in crate::observe) enum Stream {
 }
 
 /// Connects, trying each address of the name within the deadline.
-pub(in crate::observe) async fn tcp(url: &Url, deadline: Instant) -> Result<TcpStream, Fault> {
+///
+/// Here, of the very addresses that are connected to, is where forbidden ones are refused: a name that is resolved again
+/// may lead elsewhere.
+pub(in crate::observe) async fn tcp(url: &Url, deadline: Instant, allowed: &[Network]) -> Result<TcpStream, Fault> {
     let port = url.port_or_known_default().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
     let addresses: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(ip)) => vec![SocketAddr::new(IpAddr::V4(ip), port)],
@@ -38,6 +42,11 @@ pub(in crate::observe) async fn tcp(url: &Url, deadline: Instant) -> Result<TcpS
         }
         None => return Err(Fault::Configuration(Failure::InvalidArgument)),
     };
+    if let Some((ip, why)) = addresses.iter().find_map(|socket| Some((socket.ip(), refused(socket.ip(), allowed)?))) {
+        let host = url.host_str().unwrap_or_default();
+        let what = format!("{host} leads to {ip}, which is not asked: {why}; `allowed_networks` would allow it");
+        return Err(Fault::Unusable(Failure::InvalidArgument, what));
+    }
     let mut last = Fault::Worker(Failure::Dns);
     for (at, address) in addresses.iter().enumerate() {
         // Each gets an equal share of what is left, so that a dead first address does not eat the deadline.

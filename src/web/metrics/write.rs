@@ -121,7 +121,7 @@ impl EncodeLabelSet for Labels<'_> {
 
 /// The most series that one family has of one worker: a score for each check, or two kinds of slot for four types. Below
 /// that distance from the limit nothing needs to be counted beforehand.
-const WIDEST_FAMILY: u64 = 8;
+const WIDEST_FAMILY: u64 = 9;
 
 /// The shared part: workers, fleets, queues.
 #[derive(Debug)]
