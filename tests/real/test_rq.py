@@ -35,7 +35,17 @@ class Rq:
         return Queue(queue, connection=self.connection).enqueue(f"rq_jobs.{job}", args=args, **options)
 
     def source(self, **keys):
-        return {"name": "rq", "kind": "rq", "address": self.server.url, "fleet": "mailers", "maximum_interval": "2s", **keys}
+        where = {"kind": "rq", "address": self.server.url, "fleet": "mailers"}
+        return {"name": "rq", **where, "timeout": "1s", "maximum_interval": "2s", **keys}
+
+    def wait_idle(self, name, queue="mail"):
+        """Until it waits for work: nothing is in its queue, and nothing in its hands."""
+
+        def idle():
+            state = self.connection.hget(f"rq:worker:{name}", "state")
+            return state == b"idle" and Queue(queue, connection=self.connection).count == 0
+
+        wait_for(idle, 20, f"{name} to be idle")
 
 
 @pytest.fixture
@@ -124,6 +134,7 @@ def test_an_idle_worker_that_is_stopped_while_work_waits_is_stuck_before_its_hea
     worker = rq.worker("anna", ttl=420)
     watched = exporter(config(rq.source()))
     beats_once(rq, watched, "anna")
+    rq.wait_idle("anna")
     worker.stop()
     # The first is handed to the stopped worker's open connection; the others wait.
     for _ in range(3):
@@ -142,7 +153,9 @@ def test_a_worker_whose_horse_is_stopped_is_stuck_once_the_job_has_outlived_its_
     worker = rq.worker("anna", ttl=420, monitoring=5)
     watched = exporter(config(rq.source()))
     beats_once(rq, watched, "anna")
-    rq.put("takes", 600, job_timeout=5)
+    rq.wait_idle("anna")
+    job = rq.put("takes", 600, job_timeout=5)
+    wait_for(lambda: job.get_status() == "started", 20, "the job to be started")
     horse = horse_of(worker)
     os.kill(horse, signal.SIGSTOP)
     # The worker goes on beating for it, as RQ means it to: presence is not progress.
@@ -192,7 +205,8 @@ def test_a_real_dramatiq_worker_is_known_once_it_held_a_message_and_who_only_enq
         subprocess.run([sys.executable, "-c", script], env={**os.environ, **env}, check=True)
 
     start()
-    source = {"name": "d", "kind": "dramatiq", "address": redis_part.url, "fleet": "thumbs", "maximum_interval": "2s"}
+    where = {"kind": "dramatiq", "address": redis_part.url, "fleet": "thumbs"}
+    source = {"name": "d", **where, "timeout": "1s", "maximum_interval": "2s"}
     watched = exporter(config(source))
     put(15)
     watched.wait_state("dramatiq", "healthy", 60)
