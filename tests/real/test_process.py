@@ -69,7 +69,8 @@ def test_a_process_by_its_pid_file_dies_comes_back_and_is_restarted_at_once(work
     worker.kill()
     worker.start()
     watched.wait_sample("worker_restarts_total", 2, within=20, worker="mail-1")
-    watched.wait_state("mail-1", "healthy", 20)
+    # Alive again. So many changes within a minute may also be said.
+    wait_for(lambda: watched.reason("mail-1") in ("ok", "flapping"), 20, "mail-1 to be alive again")
     assert watched.changes_of("mail-1").count("down") == downs, watched.story()
 
 
