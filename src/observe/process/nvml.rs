@@ -16,7 +16,7 @@ const DIVIDED: u32 = 1;
 /// Opens the library; `Ok(None)` where there is none, or no driver for it to talk to.
 pub(super) fn open() -> Opened {
     match Nvml::init() {
-        Ok(library) => Ok(Some(Box::new(Library { library, seen: HashMap::new() }))),
+        Ok(library) => Ok(Some(Box::new(Library { nvml: library, seen: HashMap::new() }))),
         Err(
             NvmlError::LibloadingError(_)
             | NvmlError::FailedToLoadSymbol(_)
@@ -28,18 +28,18 @@ pub(super) fn open() -> Opened {
 }
 
 struct Library {
-    library: Nvml,
+    nvml: Nvml,
     /// By device, up to when its samples of processes were read: microseconds of the driver's clock.
     seen: HashMap<u32, u64>,
 }
 
 impl Driver for Library {
     fn devices(&mut self) -> Result<Vec<Device>, Failure> {
-        let count = self.library.device_count().map_err(|error| failure(&error))?;
+        let count = self.nvml.device_count().map_err(|error| failure(&error))?;
         let mut devices = Vec::new();
         let mut first_failure = None;
         for index in 0..count {
-            match self.library.device_by_index(index) {
+            match self.nvml.device_by_index(index) {
                 Ok(handle) => devices.extend(read(&handle, index, self.seen.entry(index).or_default())),
                 // One that is lost, or not ours to see, hides no other.
                 Err(error) => first_failure = first_failure.or(Some(failure(&error))),
