@@ -12,6 +12,7 @@ from harness.processes import WORKERS
 from harness.wait import wait_for
 from redis import Redis
 from rq import Queue
+from rq.job import JobStatus
 
 # `worker_ttl` 20: an idle worker beats each 5 s, and its key expires after 80. RQ's own default is 420 and 405.
 TTL = 20
@@ -23,6 +24,7 @@ class Rq:
     def __init__(self, processes, server):
         self.processes, self.server = processes, server
         self.connection = Redis.from_url(server.url)
+        self.jobs = []
 
     def worker(self, name, ttl=TTL, monitoring=5, queues=("mail",)):
         """A process whose children, the horses, have process groups of their own."""
@@ -32,18 +34,19 @@ class Rq:
         )
 
     def put(self, job, *args, queue="mail", **options):
-        return Queue(queue, connection=self.connection).enqueue(f"rq_jobs.{job}", args=args, **options)
+        self.jobs.append(Queue(queue, connection=self.connection).enqueue(f"rq_jobs.{job}", args=args, **options))
+        return self.jobs[-1]
 
     def source(self, **keys):
         where = {"kind": "rq", "address": self.server.url, "fleet": "mailers"}
         return {"name": "rq", **where, "timeout": "1s", "maximum_interval": "2s", **keys}
 
-    def wait_idle(self, name, queue="mail"):
-        """Until it waits for work: nothing is in its queue, and nothing in its hands."""
+    def wait_idle(self, name):
+        """Until it waits for work. An empty queue does not say so: RQ takes a job before it calls itself busy."""
 
         def idle():
-            state = self.connection.hget(f"rq:worker:{name}", "state")
-            return state == b"idle" and Queue(queue, connection=self.connection).count == 0
+            done = all(job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED) for job in self.jobs)
+            return done and self.connection.hget(f"rq:worker:{name}", "state") == b"idle"
 
         wait_for(idle, 20, f"{name} to be idle")
 
