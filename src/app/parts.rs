@@ -9,6 +9,8 @@ use crate::config::{Detail, Source};
 use crate::discovery::Found;
 pub(super) use crate::discovery::watch;
 use crate::observe::Observe;
+use crate::observe::file::FileSource;
+use crate::observe::grpc::GrpcSource;
 use crate::observe::http::HttpSource;
 use crate::observe::process::ProcessSource;
 use crate::observe::redis::RedisSource;
@@ -32,11 +34,13 @@ pub(super) fn part(source: &Source) -> Part {
             let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, known);
             if source.match_host_pid { observer.matching_host_pid() } else { observer }
         }),
+        Detail::Grpc(grpc) => asking(|known| GrpcSource::new(Arc::clone(&source.name), grpc, source.timeout, known)),
         Detail::Temporal(temporal) => alone(Arc::new(TemporalSource::connect(source, temporal))),
         Detail::Process(process) => alone(Arc::new(ProcessSource::new(source, process))),
         Detail::Redis(redis) => alone(Arc::new(RedisSource::new(source, redis))),
         Detail::Celery(celery) => alone(Arc::new(CelerySource::new(source, celery))),
         Detail::Framework(framework) => alone(Arc::new(FrameworkSource::new(source, framework))),
+        Detail::File(file) => alone(Arc::new(FileSource::new(source, file))),
     }
 }
 

@@ -92,6 +92,7 @@ impl Reader<'_> {
         let lower = name.to_lowercase();
         let kinds = [
             Group::Http,
+            Group::Grpc,
             Group::Temporal,
             Group::Redis,
             Group::Rq,
@@ -99,6 +100,7 @@ impl Reader<'_> {
             Group::Dramatiq,
             Group::Celery,
             Group::Process,
+            Group::HeartbeatFiles,
         ];
         if group == Group::Source && kinds.iter().any(|kind| kind.key(name).is_some()) {
             // Its kind is missing or unknown; that is said, and what belongs to which kind cannot be.
@@ -244,6 +246,7 @@ impl Reader<'_> {
 fn source_group(node: &Node) -> Group {
     match node.entry("kind").map(Node::written) {
         Some("http") => Group::Http,
+        Some("grpc") => Group::Grpc,
         Some("temporal") => Group::Temporal,
         Some("redis") => Group::Redis,
         Some("celery") => Group::Celery,
@@ -251,6 +254,7 @@ fn source_group(node: &Node) -> Group {
         Some("rq") => Group::Rq,
         Some("sidekiq") => Group::Sidekiq,
         Some("dramatiq") => Group::Dramatiq,
+        Some("file") => Group::HeartbeatFiles,
         _ => Group::Source,
     }
 }

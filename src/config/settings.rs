@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+use verdict::read::grpc::NotServing;
 use verdict::rules::Rulebook;
 use verdict::words::{SourceKind, TaskType};
 
@@ -49,11 +50,13 @@ impl Source {
     pub fn kind(&self) -> SourceKind {
         match &self.detail {
             Detail::Http(_) => SourceKind::Http,
+            Detail::Grpc(_) => SourceKind::Grpc,
             Detail::Temporal(_) => SourceKind::Temporal,
             Detail::Redis(_) => SourceKind::Redis,
             Detail::Celery(_) => SourceKind::Celery,
             Detail::Process(_) => SourceKind::Process,
             Detail::Framework(of) => of.framework.kind(),
+            Detail::File(_) => SourceKind::File,
         }
     }
 }
@@ -63,6 +66,8 @@ impl Source {
 pub enum Detail {
     /// Health endpoints.
     Http(HttpSource),
+    /// gRPC health services.
+    Grpc(GrpcSource),
     /// A Temporal namespace.
     Temporal(TemporalSource),
     /// Heartbeat keys in Redis.
@@ -73,6 +78,8 @@ pub enum Detail {
     Process(ProcessSource),
     /// A framework that keeps its workers in Redis.
     Framework(FrameworkSource),
+    /// Heartbeat files.
+    File(FileSource),
 }
 
 impl Detail {
@@ -81,7 +88,13 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
+            Self::Grpc(grpc) => Some(&grpc.targets),
+            Self::Temporal(_)
+            | Self::Redis(_)
+            | Self::Framework(_)
+            | Self::Celery(_)
+            | Self::Process(_)
+            | Self::File(_) => None,
         }
     }
 
@@ -89,7 +102,13 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
+            Self::Grpc(grpc) => Some(&mut grpc.targets),
+            Self::Temporal(_)
+            | Self::Redis(_)
+            | Self::Framework(_)
+            | Self::Celery(_)
+            | Self::Process(_)
+            | Self::File(_) => None,
         }
     }
 }
@@ -102,7 +121,7 @@ impl Detail {
             Self::Redis(redis) => Some(&redis.server),
             Self::Celery(celery) => Some(&celery.server),
             Self::Framework(of) => Some(&of.server),
-            Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
+            Self::Http(_) | Self::Grpc(_) | Self::Temporal(_) | Self::Process(_) | Self::File(_) => None,
         }
     }
 
@@ -112,7 +131,7 @@ impl Detail {
             Self::Redis(redis) => Some(&mut redis.server),
             Self::Celery(celery) => Some(&mut celery.server),
             Self::Framework(of) => Some(&mut of.server),
-            Self::Http(_) | Self::Temporal(_) | Self::Process(_) => None,
+            Self::Http(_) | Self::Grpc(_) | Self::Temporal(_) | Self::Process(_) | Self::File(_) => None,
         }
     }
 }
@@ -173,6 +192,17 @@ impl HttpSource {
     pub fn of(targets: Vec<HttpTarget>) -> Self {
         Self { targets: Targets::of(targets, Self::PATH), fields: BTreeMap::new(), max_body: 64 * 1024 }
     }
+}
+
+/// Health services over gRPC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrpcSource {
+    /// Who is asked. Only scheme, host and port of an address count.
+    pub targets: Targets,
+    /// Name of the service; empty is the server as a whole.
+    pub service: String,
+    /// What NOT_SERVING means.
+    pub not_serving: NotServing,
 }
 
 /// One worker at an address.
@@ -279,6 +309,26 @@ impl RedisSource {
     pub fn at(url: Url) -> Self {
         Self { server: RedisServer::at(url), pattern: "worker:{id}:heartbeat".to_owned() }
     }
+}
+
+/// Heartbeat files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileSource {
+    /// Paths with `{id}` where the worker's id stands, and `*` for anything within another name.
+    pub paths: Vec<PathBuf>,
+    /// Workers by name.
+    pub files: Vec<HeartbeatFile>,
+}
+
+/// The heartbeat file of one worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeartbeatFile {
+    /// Worker id in its fleet.
+    pub id: Arc<str>,
+    /// Its fleet.
+    pub fleet: Arc<str>,
+    /// Where it is, or will be.
+    pub path: PathBuf,
 }
 
 /// Celery on a Redis broker.

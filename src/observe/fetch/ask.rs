@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use url::{Position, Url};
 use verdict::words::Failure;
 
-use super::connect::{self, Stream};
+use super::connect;
 use super::fault::Fault;
 use super::keyring::Keyring;
 use crate::config::{Access, Secret};
@@ -28,7 +28,8 @@ use crate::config::{Access, Secret};
 const HEADER_BYTES: usize = 16 * 1024;
 /// Headers of an answer.
 const HEADERS: usize = 100;
-const USER_AGENT: &str = concat!("worker-exporter/", env!("CARGO_PKG_VERSION"));
+/// How we name ourselves.
+pub(in crate::observe) const USER_AGENT: &str = concat!("worker-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// A whole answer.
 pub(in crate::observe) struct Answer {
@@ -58,17 +59,7 @@ impl Ask {
     ) -> Result<Answer, Fault> {
         let deadline = Instant::now() + self.timeout;
         let request = request(url, access, self.accept)?;
-        // Our own mistake is found before the worker is bothered.
-        let tls = match url.scheme() {
-            "https" => Some(keyring.prepare(url, access)?),
-            "http" => None,
-            _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
-        };
-        let tcp = connect::tcp(url, deadline).await?;
-        let stream = match tls {
-            Some((config, name)) => connect::tls(tcp, config, name).await?,
-            None => Stream::Plain(tcp),
-        };
+        let stream = connect::open(url, access, keyring, deadline).await?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEADER_BYTES)
             .max_headers(HEADERS)
@@ -150,7 +141,12 @@ fn request(url: &Url, access: &Access, accept: &'static str) -> Result<Request<E
         .header(header::CONNECTION, "close")
         .body(Empty::new())
         .map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
-    let headers = request.headers_mut();
+    credentials(request.headers_mut(), access)?;
+    Ok(request)
+}
+
+/// Puts in what we are configured to show of ourselves.
+pub(in crate::observe) fn credentials(headers: &mut HeaderMap, access: &Access) -> Result<(), Fault> {
     for (name, secret) in &access.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
         headers.insert(name, hidden(reveal(secret)?.expose_secret())?);
@@ -162,7 +158,7 @@ fn request(url: &Url, access: &Access, accept: &'static str) -> Result<Request<E
     if let Some(token) = &access.bearer {
         headers.insert(header::AUTHORIZATION, hidden(&format!("Bearer {}", reveal(token)?.expose_secret()))?);
     }
-    Ok(request)
+    Ok(())
 }
 
 /// A header value that no debug output shows.
