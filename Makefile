@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 
 CARGO_DENY := 0.20.2
 CARGO_MUTANTS := 27.1.0
+CARGO_FUZZ := 0.13.2
 
 VENV := .parts/venv/bin
 LOG := .parts/log
@@ -47,6 +48,8 @@ parts: .parts/apt.stamp .parts/venv.stamp .parts/node.stamp .parts/cargo-deny-$(
 	tools/parts cargo cargo-deny $(CARGO_DENY)
 .parts/cargo-mutants-$(CARGO_MUTANTS).stamp:
 	tools/parts cargo cargo-mutants $(CARGO_MUTANTS)
+.parts/cargo-fuzz-$(CARGO_FUZZ).stamp:
+	tools/parts cargo cargo-fuzz $(CARGO_FUZZ)
 
 .PHONY: requirements
 requirements: ## Pin tests/real/requirements.txt afresh from requirements.in
@@ -118,6 +121,17 @@ soak: ## A simulated week of a thousand workers, and the slow properties
 .PHONY: mutants
 mutants: .parts/cargo-mutants-$(CARGO_MUTANTS).stamp ## Mutation tests of the pure core
 	cargo-mutants mutants --package verdict --jobs 2
+
+# No sanitizer: that is what makes it run on stable, and there is no unsafe code in the core for one to look into.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(shell sed -n 's/^name = "\([a-z_]*\)"$$/\1/p' fuzz/Cargo.toml)
+.PHONY: fuzz
+fuzz: .parts/cargo-fuzz-$(CARGO_FUZZ).stamp ## Every read under a fuzzer, FUZZ_SECONDS each
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
+	  mkdir -p work/$$target; \
+	  cargo-fuzz fuzz run --fuzz-dir . --sanitizer none $$target work/$$target corpus/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
 
 .PHONY: measure
 measure: ## Detection times over twenty kills and more

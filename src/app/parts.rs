@@ -12,6 +12,8 @@ use crate::config::{Detail, Source};
 use crate::discovery::{self, Found};
 use crate::observe::Observe;
 use crate::observe::fetch::Lists;
+use crate::observe::file::FileSource;
+use crate::observe::grpc::GrpcSource;
 use crate::observe::http::HttpSource;
 use crate::observe::metrics::MetricsSource;
 use crate::observe::process::ProcessSource;
@@ -37,16 +39,15 @@ pub(super) struct Part {
 /// Puts together what `source` needs. Called inside the runtime of the looks.
 pub(super) fn part(source: &Source) -> Part {
     match &source.detail {
-        Detail::Http(http) => asking(|known| {
-            let observer = HttpSource::new(Arc::clone(&source.name), http, source.timeout, known);
-            if source.match_host_pid { observer.matching_host_pid() } else { observer }
-        }),
+        Detail::Http(http) => asking(|known| HttpSource::new(source, http, known)),
         Detail::Metrics(metrics) => asking(|known| MetricsSource::new(source, metrics, known)),
+        Detail::Grpc(grpc) => asking(|known| GrpcSource::new(source, grpc, known)),
         Detail::Temporal(temporal) => alone(Arc::new(TemporalSource::connect(source, temporal))),
         Detail::Process(process) => alone(Arc::new(ProcessSource::new(source, process))),
         Detail::Redis(redis) => alone(Arc::new(RedisSource::new(source, redis))),
         Detail::Celery(celery) => alone(Arc::new(CelerySource::new(source, celery))),
         Detail::Framework(framework) => alone(Arc::new(FrameworkSource::new(source, framework))),
+        Detail::File(file) => alone(Arc::new(FileSource::new(source, file))),
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) enum Group {
     Targets,
     Http,
     Metrics,
+    Grpc,
     Temporal,
     RedisServer,
     Redis,
@@ -26,6 +27,8 @@ pub(super) enum Group {
     Rq,
     Sidekiq,
     Dramatiq,
+    HeartbeatFiles,
+    HeartbeatFile,
     Target,
     Access,
     FileSd,
@@ -59,6 +62,7 @@ impl Group {
         Self::BasicAuth,
         Self::Http,
         Self::Metrics,
+        Self::Grpc,
         Self::Temporal,
         Self::TaskQueue,
         Self::RedisServer,
@@ -69,6 +73,8 @@ impl Group {
         Self::Rq,
         Self::Sidekiq,
         Self::Dramatiq,
+        Self::HeartbeatFiles,
+        Self::HeartbeatFile,
         Self::Tls,
         Self::SecretRef,
     ];
@@ -81,8 +87,8 @@ impl Group {
     pub(super) const fn includes(self) -> &'static [Self] {
         match self {
             Self::Fleet => &[Self::Rules],
-            Self::Http | Self::Metrics => &[Self::Source, Self::Targets, Self::Access],
-            Self::Temporal | Self::Process => &[Self::Source],
+            Self::Http | Self::Grpc | Self::Metrics => &[Self::Source, Self::Targets, Self::Access],
+            Self::Temporal | Self::Process | Self::HeartbeatFiles => &[Self::Source],
             Self::Redis | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => {
                 &[Self::Source, Self::RedisServer]
             }
@@ -113,6 +119,7 @@ impl Group {
             Self::Targets => "a source with targets",
             Self::Http => "a source of kind http",
             Self::Metrics => "a source of kind metrics",
+            Self::Grpc => "a source of kind grpc",
             Self::Temporal => "a source of kind temporal",
             Self::RedisServer => "a source on Redis",
             Self::Redis => "a source of kind redis",
@@ -122,6 +129,8 @@ impl Group {
             Self::Rq => "a source of kind rq",
             Self::Sidekiq => "a source of kind sidekiq",
             Self::Dramatiq => "a source of kind dramatiq",
+            Self::HeartbeatFiles => "a source of kind file",
+            Self::HeartbeatFile => "a heartbeat file",
             Self::Target => "a target",
             Self::Access => "`access`",
             Self::FileSd => "`file_sd`",
@@ -153,14 +162,15 @@ impl Group {
             }
             Self::Source => "One entry of `sources`, of any kind.",
             Self::Targets => {
-                "A source that asks each worker at an address: kinds `http` and `metrics`. Every key of `access` may stand here, \
-                 too, for all targets."
+                "A source that asks each worker at an address: kinds `http`, `grpc` and `metrics`. Every key of \
+                 `access` may stand here, too, for all targets."
             }
             Self::Metrics => {
                 "The `/metrics` of each worker, in OpenMetrics or text 0.0.4. It has the keys of a source with targets, too. \
                  A name may have conditions: `jobs_total{queue=\"mail\",status!=\"ok\"}`; its series are added up."
             }
             Self::Http => "A health endpoint of each worker. It has the keys of a source with targets, too.",
+            Self::Grpc => "The gRPC health service of each worker. It has the keys of a source with targets, too.",
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
             Self::RedisServer => "What every source on a Redis server has: the connection, and queues to watch.",
             Self::Redis => "Heartbeat keys in Redis, found by SCAN. It has the keys of a source on Redis, too.",
@@ -178,6 +188,8 @@ impl Group {
                 "The workers and queues of Dramatiq's Redis broker. It has the keys of a source on Redis, too; it keeps no \
                  list of its queues, so name them (without `queues`, `default` alone is watched)."
             }
+            Self::HeartbeatFiles => "Heartbeat files, found by a pattern or named.",
+            Self::HeartbeatFile => "One entry of `files`: a worker that is there whether or not its file is.",
             Self::Target => "One entry of `targets`.",
             Self::Access => "Credentials and TLS. Under a target they replace those of its source as a whole.",
             Self::FileSd => "Targets from Prometheus `file_sd` files in JSON or YAML, read again when they change.",
@@ -237,6 +249,8 @@ pub(super) enum Kind {
     Pattern,
     /// The name of a metric, with or without conditions on its labels.
     Series,
+    /// A path with `{id}`.
+    PathPattern,
     /// A file that must be readable.
     File,
     /// A pattern of `file_sd` files.
@@ -367,7 +381,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::FleetQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks. A queue in Redis has one type, `activity`."),
 
     key(Group::Source, "name", Kind::Name, Required, "Unique name, the `source` label."),
-    key(Group::Source, "kind", Choice(&["http", "temporal", "redis", "rq", "sidekiq", "dramatiq", "celery", "process", "metrics"]), Required, "How it shows its workers."),
+    key(Group::Source, "kind", Choice(&["http", "grpc", "temporal", "redis", "rq", "sidekiq", "dramatiq", "celery", "process", "metrics", "file"]), Required, "How it shows its workers."),
     key(Group::Source, "fleet", Kind::Name, Says("Temporal: `<namespace>/<task_queue>`; else the source's name"), "Fleet of its workers. Must be listed under `fleets`."),
     key(Group::Source, "timeout", LOOK, Says("`global.look_timeout`"), "Total deadline of one look. Not longer than `maximum_interval`."),
     key(Group::Source, "minimum_interval", Kind::Span { least: Duration::from_millis(100), why: "a worker is not asked more often" }, Value("2s"), "Shortest interval between looks at one thing."),
@@ -396,6 +410,9 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Metrics, "sdk", Choice(&["temporal", "none"]), Value("temporal"), "`temporal`: families of a Temporal SDK are understood by their names."),
     key(Group::Metrics, "sdk_prefix", Kind::Label, Value("temporal_"), "What the names of the SDK begin with."),
     key(Group::Metrics, "max_body", Kind::Size { least: 1024, most: 64 << 20 }, Value("4MiB"), "A larger body fails the look; bytes after decoding."),
+
+    key(Group::Grpc, "service", Text, Nothing, "Name of the service that is asked about; without one the server as a whole."),
+    key(Group::Grpc, "not_serving", Choice(&["unhealthy", "draining"]), Value("unhealthy"), "What NOT_SERVING means: the worker is unwell, or it takes leave (servers that say it only when they shut down)."),
 
     key(Group::Target, "id", Kind::Name, Says("host and port of `url`"), "The worker's id, unique in its fleet. Stays the same over restarts."),
     key(Group::Target, "url", Kind::HttpUrl, Required, "Where it is asked. Redirects are not followed."),
@@ -505,4 +522,11 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Sidekiq, "prefix", Text, Nothing, "What its keys begin with where redis-namespace is in use, without the colon."),
 
     key(Group::Dramatiq, "prefix", Text, Value("dramatiq"), "The broker's `namespace`."),
+
+    key(Group::HeartbeatFiles, "paths", List(&Kind::PathPattern), Nothing, "Paths of heartbeat files; `{id}` stands where the worker's id is, once, and `*` for anything within one other name."),
+    key(Group::HeartbeatFiles, "files", List(&Section(Group::HeartbeatFile)), Nothing, "Workers whose files have no pattern."),
+
+    key(Group::HeartbeatFile, "id", Kind::Name, Required, "The worker's id, unique in its fleet."),
+    key(Group::HeartbeatFile, "path", Text, Required, "Its file, which need not be there yet."),
+    key(Group::HeartbeatFile, "fleet", Kind::Name, Says("the source's `fleet`"), "Its fleet. Must be listed under `fleets`."),
 ];

@@ -92,6 +92,7 @@ impl Reader<'_> {
         let lower = name.to_lowercase();
         let kinds = [
             Group::Http,
+            Group::Grpc,
             Group::Temporal,
             Group::Redis,
             Group::Rq,
@@ -100,6 +101,7 @@ impl Reader<'_> {
             Group::Celery,
             Group::Process,
             Group::Metrics,
+            Group::HeartbeatFiles,
         ];
         if group == Group::Source && kinds.iter().any(|kind| kind.key(name).is_some()) {
             // Its kind is missing or unknown; that is said, and what belongs to which kind cannot be.
@@ -245,6 +247,7 @@ impl Reader<'_> {
 fn source_group(node: &Node) -> Group {
     match node.entry("kind").map(Node::written) {
         Some("http") => Group::Http,
+        Some("grpc") => Group::Grpc,
         Some("temporal") => Group::Temporal,
         Some("redis") => Group::Redis,
         Some("celery") => Group::Celery,
@@ -253,6 +256,7 @@ fn source_group(node: &Node) -> Group {
         Some("sidekiq") => Group::Sidekiq,
         Some("dramatiq") => Group::Dramatiq,
         Some("metrics") => Group::Metrics,
+        Some("file") => Group::HeartbeatFiles,
         _ => Group::Source,
     }
 }

@@ -215,6 +215,7 @@ impl Kind {
             Self::Label => "label name".to_owned(),
             Self::Pattern => "name with `{id}`".to_owned(),
             Self::Series => "metric name".to_owned(),
+            Self::PathPattern => "path with `{id}`".to_owned(),
             Self::File | Self::SecretFile => "file".to_owned(),
             Self::Glob => "file pattern".to_owned(),
             Self::SecretEnv => "environment variable".to_owned(),
@@ -253,6 +254,7 @@ impl Kind {
                 "write a name such as jobs_total, or in single quotes one with labels: 'jobs_total{queue=\"mail\"}'"
                     .to_owned()
             }
+            Self::PathPattern => "write a path such as /run/workers/{id}.beat".to_owned(),
             Self::File | Self::SecretFile => "write the path of a file".to_owned(),
             Self::Glob => "write a path such as targets/*.yml".to_owned(),
             Self::SecretEnv => "write the name of a variable, such as API_KEY, without $ in front".to_owned(),

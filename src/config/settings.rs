@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+use verdict::read::grpc::NotServing;
 use verdict::read::worker_metrics::Names;
 use verdict::rules::Rulebook;
 use verdict::words::{SourceKind, TaskType};
@@ -51,12 +52,14 @@ impl Source {
     pub fn kind(&self) -> SourceKind {
         match &self.detail {
             Detail::Http(_) => SourceKind::Http,
+            Detail::Grpc(_) => SourceKind::Grpc,
             Detail::Temporal(_) => SourceKind::Temporal,
             Detail::Redis(_) => SourceKind::Redis,
             Detail::Celery(_) => SourceKind::Celery,
             Detail::Process(_) => SourceKind::Process,
             Detail::Framework(of) => of.framework.kind(),
             Detail::Metrics(_) => SourceKind::Metrics,
+            Detail::File(_) => SourceKind::File,
         }
     }
 }
@@ -66,6 +69,8 @@ impl Source {
 pub enum Detail {
     /// Health endpoints.
     Http(HttpSource),
+    /// gRPC health services.
+    Grpc(GrpcSource),
     /// A Temporal namespace.
     Temporal(TemporalSource),
     /// Heartbeat keys in Redis.
@@ -78,6 +83,8 @@ pub enum Detail {
     Framework(FrameworkSource),
     /// Workers' own metrics.
     Metrics(MetricsSource),
+    /// Heartbeat files.
+    File(FileSource),
 }
 
 impl Detail {
@@ -86,8 +93,14 @@ impl Detail {
     pub const fn targets(&self) -> Option<&Targets> {
         match self {
             Self::Http(http) => Some(&http.targets),
+            Self::Grpc(grpc) => Some(&grpc.targets),
             Self::Metrics(metrics) => Some(&metrics.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
+            Self::Temporal(_)
+            | Self::Redis(_)
+            | Self::Framework(_)
+            | Self::Celery(_)
+            | Self::Process(_)
+            | Self::File(_) => None,
         }
     }
 
@@ -95,8 +108,14 @@ impl Detail {
     pub const fn targets_mut(&mut self) -> Option<&mut Targets> {
         match self {
             Self::Http(http) => Some(&mut http.targets),
+            Self::Grpc(grpc) => Some(&mut grpc.targets),
             Self::Metrics(metrics) => Some(&mut metrics.targets),
-            Self::Temporal(_) | Self::Redis(_) | Self::Framework(_) | Self::Celery(_) | Self::Process(_) => None,
+            Self::Temporal(_)
+            | Self::Redis(_)
+            | Self::Framework(_)
+            | Self::Celery(_)
+            | Self::Process(_)
+            | Self::File(_) => None,
         }
     }
 }
@@ -109,7 +128,9 @@ impl Detail {
             Self::Redis(redis) => Some(&redis.server),
             Self::Celery(celery) => Some(&celery.server),
             Self::Framework(of) => Some(&of.server),
-            Self::Http(_) | Self::Metrics(_) | Self::Temporal(_) | Self::Process(_) => None,
+            Self::Http(_) | Self::Grpc(_) | Self::Metrics(_) | Self::Temporal(_) | Self::Process(_) | Self::File(_) => {
+                None
+            }
         }
     }
 
@@ -119,7 +140,9 @@ impl Detail {
             Self::Redis(redis) => Some(&mut redis.server),
             Self::Celery(celery) => Some(&mut celery.server),
             Self::Framework(of) => Some(&mut of.server),
-            Self::Http(_) | Self::Metrics(_) | Self::Temporal(_) | Self::Process(_) => None,
+            Self::Http(_) | Self::Grpc(_) | Self::Metrics(_) | Self::Temporal(_) | Self::Process(_) | Self::File(_) => {
+                None
+            }
         }
     }
 }
@@ -255,6 +278,17 @@ impl MetricsSource {
     pub const PATH: &str = "/metrics";
 }
 
+/// Health services over gRPC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrpcSource {
+    /// Who is asked. Only scheme, host and port of an address count.
+    pub targets: Targets,
+    /// Name of the service; empty is the server as a whole.
+    pub service: String,
+    /// What NOT_SERVING means.
+    pub not_serving: NotServing,
+}
+
 /// One worker at an address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpTarget {
@@ -361,6 +395,26 @@ impl RedisSource {
     pub fn at(url: Url) -> Self {
         Self { server: RedisServer::at(url), pattern: "worker:{id}:heartbeat".to_owned() }
     }
+}
+
+/// Heartbeat files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileSource {
+    /// Paths with `{id}` where the worker's id stands, and `*` for anything within another name.
+    pub paths: Vec<PathBuf>,
+    /// Workers by name.
+    pub files: Vec<HeartbeatFile>,
+}
+
+/// The heartbeat file of one worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeartbeatFile {
+    /// Worker id in its fleet.
+    pub id: Arc<str>,
+    /// Its fleet.
+    pub fleet: Arc<str>,
+    /// Where it is, or will be.
+    pub path: PathBuf,
 }
 
 /// Celery on a Redis broker.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use url::Url;
+use verdict::read::grpc::NotServing;
 use verdict::read::worker_metrics::{Names, Series};
 
 use super::discovery::networks;
@@ -15,8 +16,8 @@ use super::rules::{line, reference_hint, task_types};
 use super::secret::Secret;
 use super::section::{Section, Value};
 use super::settings::{
-    Access, CelerySource, Detail, Framework, FrameworkSource, HttpSource, HttpTarget, MetricsSource, RedisServer,
-    RedisSource, Source, Targets, TemporalSource, Tls,
+    Access, CelerySource, Detail, FileSource, Framework, FrameworkSource, GrpcSource, HeartbeatFile, HttpSource,
+    HttpTarget, MetricsSource, RedisServer, RedisSource, Source, Targets, TemporalSource, Tls,
 };
 
 impl Reader<'_> {
@@ -44,6 +45,7 @@ impl Reader<'_> {
             let detail = match section.group {
                 Group::Http => Detail::Http(self.http(section, fleet.as_ref().unwrap_or(&name), &fleets)),
                 Group::Metrics => Detail::Metrics(self.metrics(section, fleet.as_ref().unwrap_or(&name), &fleets)),
+                Group::Grpc => Detail::Grpc(self.grpc(section, fleet.as_ref().unwrap_or(&name), &fleets)),
                 Group::Temporal => Detail::Temporal(self.temporal(section, profile)),
                 Group::Redis => match self.server(section) {
                     Some(server) => Detail::Redis(RedisSource { server, pattern: section.text("pattern").to_owned() }),
@@ -62,6 +64,7 @@ impl Reader<'_> {
                     Some(framework) => Detail::Framework(framework),
                     None => continue,
                 },
+                Group::HeartbeatFiles => Detail::File(self.files(section, fleet.as_ref().unwrap_or(&name), &fleets)),
                 _ => continue,
             };
             sources.push(Source {
@@ -140,6 +143,28 @@ impl Reader<'_> {
             },
         };
         MetricsSource { targets, names, max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX) }
+    }
+
+    fn grpc(&mut self, section: &mut Section, fleet: &Arc<str>, fleets: &[String]) -> GrpcSource {
+        let hint = "keep scheme, host and port; name what is asked about with `service:`";
+        if section.has("path") {
+            self.say(section.at("path"), "\"path\" for gRPC, which has none", hint);
+        }
+        for target in section.sections("targets") {
+            if target.find_url("url").is_some_and(|url| url.path() != "/" || url.query().is_some()) {
+                self.say(target.at("url"), "\"url\" of a gRPC server has a path", hint);
+            }
+        }
+        if section.has("match") {
+            let hint = "take it out: workers are joined by carrying the same id";
+            self.say(section.at("match"), "\"match\" for gRPC, whose answers name no process", hint);
+        }
+        let not_serving = match section.text("not_serving") {
+            "draining" => NotServing::Draining,
+            _ => NotServing::Unhealthy,
+        };
+        let service = section.text("service").to_owned();
+        GrpcSource { targets: self.targets(section, "/", fleet, fleets), service, not_serving }
     }
 
     /// The targets of a source; `path` is where those are asked that name no path of their own.
@@ -313,6 +338,32 @@ impl Reader<'_> {
             tls: self.tls(section.section("tls")),
             queues: section.texts("queues").map(Arc::from).collect(),
         })
+    }
+
+    fn files(&mut self, section: &mut Section, fleet: &Arc<str>, fleets: &[String]) -> FileSource {
+        let written = section.has("paths") || section.has("files");
+        let empty = section.list("paths").is_empty() && section.list("files").is_empty();
+        // A list whose only entry is wrong is empty too, and that was said.
+        if !written || (empty && self.mistakes.is_empty()) {
+            self.say(section.place.clone(), "this source has no files", "add `paths:` or `files:`");
+        }
+        let paths = section.texts("paths").map(|path| self.path(path)).collect();
+        let mut files: Vec<HeartbeatFile> = Vec::new();
+        let mut ids: BTreeMap<(Arc<str>, Arc<str>), Place> = BTreeMap::new();
+        for file in section.sections("files") {
+            self.known_fleet(file, fleets);
+            let id: Arc<str> = Arc::from(file.text("id"));
+            let fleet = file.find_text("fleet").map_or_else(|| Arc::clone(fleet), Arc::from);
+            let place = file.at("id");
+            if let Some(first) = ids.get(&(Arc::clone(&fleet), Arc::clone(&id))) {
+                let hint = format!("it is already used on {}; give each worker an `id:` of its own", line(first));
+                self.say(place, format!("duplicate worker id \"{id}\" in fleet \"{fleet}\""), hint);
+                continue;
+            }
+            ids.insert((Arc::clone(&fleet), Arc::clone(&id)), place);
+            files.push(HeartbeatFile { id, fleet, path: self.path(file.text("path")) });
+        }
+        FileSource { paths, files }
     }
 
     /// The secret of a pair of keys.

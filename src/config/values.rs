@@ -160,6 +160,10 @@ impl Reader<'_> {
                 1 => return fine,
                 count => (format!("\"{key}\" has {{id}} {count} times instead of once"), kind.example()),
             },
+            Kind::PathPattern => match path_pattern(text) {
+                Ok(()) => return fine,
+                Err(reason) => (format!("\"{key}\" has {}, {reason}", quoted(text)), kind.example()),
+            },
             Kind::Glob if ![".json", ".yml", ".yaml"].iter().any(|end| text.ends_with(end)) => {
                 (format!("\"{key}\" has {}, which ends in neither .json, .yml nor .yaml", quoted(text)), kind.example())
             }
@@ -271,6 +275,16 @@ fn number(scalar: &Scalar<'_>) -> Option<f64> {
         Scalar::Integer(number) => Some(*number as f64),
         Scalar::FloatingPoint(number) => Some(number.into_inner()),
         _ => None,
+    }
+}
+
+fn path_pattern(text: &str) -> Result<(), &'static str> {
+    let wildcards = |name: &str| name.matches("{id}").count() + name.matches('*').count();
+    match text.matches("{id}").count() {
+        0 => Err("which has no {id} where the worker's id stands"),
+        1 if text.split('/').any(|name| wildcards(name) > 1) => Err("with two wildcards in one name"),
+        1 => Ok(()),
+        _ => Err("which has {id} more than once"),
     }
 }
 

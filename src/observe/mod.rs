@@ -1,9 +1,13 @@
 //! What a worker shows: one folder per source, each a `fetch` (I/O, under a deadline) and a pure `read`.
 
+mod aside;
 mod clock;
 pub mod envelope;
 pub mod fetch;
+pub mod file;
+pub mod grpc;
 pub mod http;
+mod legible;
 pub mod metrics;
 pub mod page;
 pub mod process;

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use verdict::evidence::{Observation, Report, Scope, WorkerKey};
 use verdict::words::Failure;
-use worker_exporter::config::{self, Access, HttpTarget};
+use worker_exporter::config::{self, Access, Detail, HttpTarget};
 use worker_exporter::observe::Observe;
 use worker_exporter::observe::http::HttpSource;
 use worker_exporter::observe::targets::Known;
@@ -124,7 +124,20 @@ pub fn source(url: &str, timeout: Duration, access: Access) -> HttpSource {
     let targets: Known = Arc::new(ArcSwap::from_pointee(HashMap::from([(key, target)])));
     let mut settings = config::HttpSource { max_body: 4096, ..config::HttpSource::of(Vec::new()) };
     settings.targets.access = Arc::new(access);
-    HttpSource::new("night".into(), &settings, timeout, targets)
+    HttpSource::new(&configured(timeout, Detail::Http(settings.clone())), &settings, targets)
+}
+
+/// A source with this deadline, and all else as it is where nothing is written.
+pub fn configured(timeout: Duration, detail: Detail) -> config::Source {
+    config::Source {
+        name: "night".into(),
+        fleet: None,
+        timeout,
+        minimum_interval: Duration::from_secs(2),
+        maximum_interval: LONG,
+        match_host_pid: false,
+        detail,
+    }
 }
 
 pub fn key() -> WorkerKey {

@@ -66,7 +66,7 @@ words! {
         Unimplemented = "unimplemented": "The source does not know this request: an older version.",
         InvalidArgument = "invalid_argument": "The source refused our request as invalid.",
         Internal = "internal": "The source failed inside.",
-        WrongType = "wrong_type": "The Redis key holds another type than the heartbeat that was expected.",
+        WrongType = "wrong_type": "The Redis key holds another type than the heartbeat that was expected, or the path is no file.",
         Loading = "loading": "Redis is loading its data set.",
         ReadOnly = "read_only": "Redis is a read-only or disconnected replica (READONLY, MASTERDOWN).",
         ClusterDown = "cluster_down": "The Redis cluster does not serve this slot (CLUSTERDOWN, MOVED, ASK).",
@@ -87,6 +87,7 @@ impl Failure {
                 | Self::Redirect
                 | Self::NotFound
                 | Self::InvalidArgument
+                | Self::Unimplemented
                 | Self::WrongType
         )
     }
@@ -206,6 +207,7 @@ words! {
     /// The kinds of source.
     pub enum SourceKind {
         Http = "http": "A health endpoint of each worker.",
+        Grpc = "grpc": "The gRPC health service of each worker.",
         Temporal = "temporal": "The worker registry and the task queues of a Temporal namespace.",
         Redis = "redis": "Heartbeat keys in Redis.",
         Celery = "celery": "The events and the queues of Celery workers, on a Redis broker.",
@@ -214,6 +216,7 @@ words! {
         Sidekiq = "sidekiq": "The processes and queues of Sidekiq, in Redis.",
         Dramatiq = "dramatiq": "The workers and queues of Dramatiq, in Redis.",
         Metrics = "metrics": "A worker's own metrics, in the formats of Prometheus.",
+        File = "file": "Heartbeat files.",
     }
 }
 
@@ -222,7 +225,7 @@ impl SourceKind {
     /// source lists them.
     #[must_use]
     pub const fn looks_at_each(self) -> bool {
-        matches!(self, Self::Http | Self::Metrics | Self::Process)
+        matches!(self, Self::Http | Self::Grpc | Self::Metrics | Self::Process)
     }
 
     /// It tells who polls which queue.
@@ -237,7 +240,7 @@ impl SourceKind {
         match self {
             Self::Temporal | Self::Celery | Self::Rq | Self::Sidekiq | Self::Dramatiq => true,
             // The names in a heartbeat are the worker's own; which keys are queues is for the configuration to say.
-            Self::Http | Self::Redis | Self::Process | Self::Metrics => false,
+            Self::Http | Self::Grpc | Self::Redis | Self::Process | Self::Metrics | Self::File => false,
         }
     }
 }

@@ -458,7 +458,7 @@ impl Worker {
                 channel.answered(look.now, look.wall);
                 sight.answer = Some(Answer {
                     said: Some(Said::Down),
-                    failing: vec![String::from("its health path answers 404 now")],
+                    failing: vec![String::from("what was asked for there is gone (404, NOT_FOUND)")],
                     ..Answer::default()
                 });
                 sight.says = Says { overall: Some(Said::Down), ..Says::default() };

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use url::{Position, Url};
 use verdict::words::Failure;
 
-use super::connect::{self, Stream};
+use super::connect;
 use super::fault::Fault;
 use super::keyring::Keyring;
 use crate::config::{Access, Secret};
@@ -30,7 +30,8 @@ use crate::config::{Access, Secret};
 const HEADER_BYTES: usize = 16 * 1024;
 /// Headers of an answer.
 const HEADERS: usize = 100;
-const USER_AGENT: &str = concat!("worker-exporter/", env!("CARGO_PKG_VERSION"));
+/// How we name ourselves.
+pub(in crate::observe) const USER_AGENT: &str = concat!("worker-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// A whole answer.
 pub(in crate::observe) struct Answer {
@@ -80,17 +81,7 @@ impl Ask {
     ) -> Result<Answer, Fault> {
         let deadline = Instant::now() + self.timeout;
         let request = self.request(url, access)?;
-        // Our own mistake is found before the worker is bothered.
-        let tls = match url.scheme() {
-            "https" => Some(keyring.prepare(url, access)?),
-            "http" => None,
-            _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
-        };
-        let tcp = connect::tcp(url, deadline, &access.allowed).await?;
-        let stream = match tls {
-            Some((config, name)) => connect::tls(tcp, config, name).await?,
-            None => Stream::Plain(tcp),
-        };
+        let stream = connect::open(url, access, keyring, deadline).await?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEADER_BYTES)
             .max_headers(HEADERS)
@@ -141,7 +132,7 @@ impl Ask {
             .header(header::CONNECTION, "close")
             .body(Empty::new())
             .map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
-        authorize(request.headers_mut(), access)?;
+        credentials(request.headers_mut(), access)?;
         Ok(request)
     }
 }
@@ -185,8 +176,8 @@ async fn collect(mut body: Incoming, max_body: usize) -> Result<Result<Bytes, Fa
     Ok(Ok(whole.freeze()))
 }
 
-/// Puts the credentials into the headers.
-fn authorize(headers: &mut HeaderMap, access: &Access) -> Result<(), Fault> {
+/// Puts in what we are configured to show of ourselves.
+pub(in crate::observe) fn credentials(headers: &mut HeaderMap, access: &Access) -> Result<(), Fault> {
     for (name, secret) in &access.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| Fault::Configuration(Failure::InvalidArgument))?;
         headers.insert(name, hidden(reveal(secret)?.expose_secret())?);

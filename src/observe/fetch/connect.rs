@@ -16,7 +16,8 @@ use url::{Host, Url};
 use verdict::words::Failure;
 
 use super::fault::Fault;
-use crate::config::{Network, refused};
+use super::keyring::Keyring;
+use crate::config::{Access, Network, refused};
 
 /// Addresses of one name that are tried. A name with hundreds of records is not a worker.
 const ADDRESSES: usize = 8;
@@ -27,11 +28,31 @@ pub(in crate::observe) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Connects to the address, with TLS where it says so, by the deadline.
+pub(in crate::observe) async fn open(
+    url: &Url,
+    access: &Arc<Access>,
+    keyring: &Keyring,
+    deadline: Instant,
+) -> Result<Stream, Fault> {
+    // Our own mistake is found before the worker is bothered.
+    let secured = match url.scheme() {
+        "https" => Some(keyring.prepare(url, access)?),
+        "http" => None,
+        _ => return Err(Fault::Configuration(Failure::InvalidArgument)),
+    };
+    let stream = tcp(url, deadline, &access.allowed).await?;
+    match secured {
+        Some((config, name)) => tls(stream, config, name).await,
+        None => Ok(Stream::Plain(stream)),
+    }
+}
+
 /// Connects, trying each address of the name within the deadline.
 ///
 /// Here, of the very addresses that are connected to, is where forbidden ones are refused: a name that is resolved again
 /// may lead elsewhere.
-pub(in crate::observe) async fn tcp(url: &Url, deadline: Instant, allowed: &[Network]) -> Result<TcpStream, Fault> {
+async fn tcp(url: &Url, deadline: Instant, allowed: &[Network]) -> Result<TcpStream, Fault> {
     let port = url.port_or_known_default().ok_or(Fault::Configuration(Failure::InvalidArgument))?;
     let addresses: Vec<SocketAddr> = match url.host() {
         Some(Host::Ipv4(ip)) => vec![SocketAddr::new(IpAddr::V4(ip), port)],
@@ -68,19 +89,22 @@ pub(in crate::observe) async fn tcp(url: &Url, deadline: Instant, allowed: &[Net
 }
 
 /// Shakes hands over TLS.
-pub(in crate::observe) async fn tls(
-    stream: TcpStream,
-    config: Arc<rustls::ClientConfig>,
-    name: ServerName<'static>,
-) -> Result<Stream, Fault> {
+async fn tls(stream: TcpStream, config: Arc<rustls::ClientConfig>, name: ServerName<'static>) -> Result<Stream, Fault> {
     match TlsConnector::from(config).connect(name, stream).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) if speaks_otherwise(&error) => Err(Fault::Worker(Failure::Protocol)),
         // Whatever breaks inside the handshake but our own machine is the handshake's failure.
         Err(error) => Err(match Fault::of_io(&error) {
             Fault::Worker(Failure::Protocol) => Fault::Worker(Failure::Tls),
             other => other,
         }),
     }
+}
+
+/// It told us that it does not speak what we offered (ALPN).
+fn speaks_otherwise(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)))
 }
 
 impl AsyncRead for Stream {

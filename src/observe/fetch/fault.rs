@@ -66,7 +66,44 @@ impl Fault {
         }
         Self::Worker(Failure::Reset)
     }
+
+    /// Of the HTTP/2 exchange.
+    pub(in crate::observe) fn of_http2(error: &hyper::Error) -> Self {
+        let mut source = error.source();
+        while let Some(inner) = source {
+            if let Some(http2) = inner.downcast_ref::<h2::Error>() {
+                return match (http2.get_io(), http2.reason()) {
+                    (Some(io), _) => Self::of_io_below(io),
+                    (None, Some(h2::Reason::ENHANCE_YOUR_CALM)) => Self::Own(Failure::Throttled),
+                    (None, Some(reason)) if REFUSALS.contains(&reason) => Self::Worker(Failure::Reset),
+                    // A side that sees bytes which are no HTTP/2 says so by one of the other reasons.
+                    (None, Some(_)) => Self::Worker(Failure::Protocol),
+                    (None, None) => Self::Worker(Failure::Reset),
+                };
+            }
+            if let Some(io) = inner.downcast_ref::<io::Error>() {
+                return Self::of_io_below(io);
+            }
+            source = inner.source();
+        }
+        Self::Worker(Failure::Reset)
+    }
+
+    /// Of a socket below HTTP/2, which keeps the kind of the error and loses what it was: data that are not valid come
+    /// from TLS alone.
+    fn of_io_below(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidData { Self::Worker(Failure::Tls) } else { Self::of_io(error) }
+    }
 }
+
+/// The other side speaks HTTP/2, and does not want to answer.
+const REFUSALS: [h2::Reason; 5] = [
+    h2::Reason::NO_ERROR,
+    h2::Reason::INTERNAL_ERROR,
+    h2::Reason::REFUSED_STREAM,
+    h2::Reason::CANCEL,
+    h2::Reason::CONNECT_ERROR,
+];
 
 fn is_own(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)

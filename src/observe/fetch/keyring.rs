@@ -21,6 +21,8 @@ const FILES_EVERY: Duration = Duration::from_secs(1);
 pub(in crate::observe) struct Keyring {
     /// By the address of the shared credentials; the entry holds them, so an address is never used twice.
     kept: Mutex<HashMap<usize, Kept>>,
+    /// What is offered in the handshake (ALPN), where it matters.
+    speaks: Option<&'static [u8]>,
 }
 
 struct Kept {
@@ -31,6 +33,17 @@ struct Kept {
 }
 
 impl Keyring {
+    /// For a protocol that has to be offered in the TLS handshake.
+    pub(in crate::observe) fn speaking(protocol: &'static [u8]) -> Self {
+        Self { speaks: Some(protocol), ..Self::default() }
+    }
+
+    fn client(&self, access: &Access) -> Result<Arc<ClientConfig>, tls::Unusable> {
+        let mut config = tls::client(&access.tls)?;
+        config.alpn_protocols = self.speaks.into_iter().map(<[u8]>::to_vec).collect();
+        Ok(Arc::new(config))
+    }
+
     /// The configuration and the name for this address.
     pub(in crate::observe) fn prepare(
         &self,
@@ -52,9 +65,9 @@ impl Keyring {
             entry.looked = Instant::now();
             let files = tls::files(&access.tls);
             if files != entry.files {
-                match tls::client(&access.tls) {
+                match self.client(access) {
                     Ok(config) => {
-                        entry.config = Arc::new(config);
+                        entry.config = config;
                         entry.files = files;
                     }
                     // A pair that is written just now does not match for a moment: the old one serves on.
@@ -68,8 +81,7 @@ impl Keyring {
         // Credentials that a reload dropped are held by nobody but this map.
         kept.retain(|_, entry| Arc::strong_count(&entry.access) > 1);
         let files = tls::files(&access.tls);
-        let config = tls::client(&access.tls).map_err(|why| Fault::Unusable(Failure::Tls, why.to_string()))?;
-        let config = Arc::new(config);
+        let config = self.client(access).map_err(|why| Fault::Unusable(Failure::Tls, why.to_string()))?;
         if access.tls.insecure_skip_verify {
             tracing::warn!("insecure_skip_verify: certificates of workers are not verified");
         }

@@ -1,9 +1,10 @@
-//! One request to one address: what every source that asks workers over HTTP shares.
+//! One request to one address: what every source that asks workers at one shares.
 
 mod ask;
 mod connect;
 mod fault;
 mod keyring;
+mod visit;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,9 +12,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub(super) use ask::{Answer, Ask, Encoding};
+pub(super) use ask::{Answer, Ask, Encoding, USER_AGENT, credentials};
+pub(super) use connect::open;
 pub(super) use fault::Fault;
 pub(super) use keyring::Keyring;
+pub(super) use visit::Visits;
 
 use crate::config::Access;
 use crate::discovery::http_sd::{DEADLINE, Fetch, LARGEST, Page};

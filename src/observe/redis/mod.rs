@@ -35,6 +35,7 @@ use self::memory::{Memory, Server, Sighting};
 use self::pattern::Pattern;
 use crate::config;
 use crate::observe::Observe;
+use crate::observe::legible::legible;
 
 /// Asked of each step of SCAN: a fraction of a millisecond of the server's time.
 const SCAN_COUNT: usize = 1000;
@@ -206,7 +207,7 @@ impl RedisSource {
         let id = self.pattern.id(&found.key)?;
         let reading = heartbeat::read(&found.value);
         let slot = Slot { key: WorkerKey::new(Arc::clone(&self.fleet), id), exclusive: true };
-        let mut observation = Observation::new(pattern::name(&found.key), slot);
+        let mut observation = Observation::new(legible(&found.key), slot);
         observation.beat = Some(Beat {
             mark: reading.mark(&found.value, memory.refreshes(&found.key, &found.sighting)),
             stamp: reading.stamp,
@@ -230,7 +231,7 @@ impl RedisSource {
 
 /// A key for the log, at a length that can be read.
 fn shortened(key: &[u8]) -> Arc<str> {
-    pattern::name(key.get(..256).unwrap_or(key))
+    legible(key.get(..256).unwrap_or(key))
 }
 
 /// What the server holds under a key.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+pub(super) use crate::observe::legible::legible as name;
+
 /// Names longer than this are not the id of a worker.
 const MAX_ID: usize = 512;
 
@@ -45,20 +47,6 @@ pub(super) fn escape(text: &[u8], glob: &mut Vec<u8>) {
     }
 }
 
-/// A name for people and labels. Redis names are bytes: those that are not UTF-8 keep what is legible and get a hash
-/// of the whole, so that two of them never become one worker.
-pub(super) fn name(bytes: &[u8]) -> Arc<str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Arc::from(text),
-        Err(_) => {
-            // FNV-1a: small, stable between versions of this program, and no secret hangs on it.
-            let hash =
-                bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-            Arc::from(format!("{}~{hash:016x}", String::from_utf8_lossy(bytes)))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,13 +70,5 @@ mod tests {
     fn glob_characters_outside_the_id_mean_themselves() {
         assert_eq!(Pattern::new("worker:{id}:heartbeat").glob(), b"worker:*:heartbeat");
         assert_eq!(Pattern::new("w[1]?*\\{id}").glob(), b"w\\[1\\]\\?\\*\\\\*");
-    }
-
-    #[test]
-    fn names_that_are_not_utf8_stay_legible_and_apart() {
-        let (a, b) = (name(b"w\xff1"), name(b"w\xfe1"));
-        assert!(a.starts_with("w\u{fffd}1~"), "{a}");
-        assert_ne!(a, b);
-        assert_eq!(&*name("grün".as_bytes()), "grün");
     }
 }

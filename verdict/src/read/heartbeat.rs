@@ -96,10 +96,12 @@ fn bare(text: &str, reading: &mut Reading) {
 }
 
 fn believable(stamp: Stamp) -> Option<WallTime> {
-    match stamp {
-        Stamp::At(at) if (FIRST_STAMP..=LAST_STAMP).contains(&at) => Some(at),
-        Stamp::At(_) | Stamp::Never | Stamp::Invalid => None,
-    }
+    stamp.time().and_then(in_range)
+}
+
+/// The time, when it is one that somebody may mean.
+pub(super) fn in_range(time: WallTime) -> Option<WallTime> {
+    (FIRST_STAMP..=LAST_STAMP).contains(&time).then_some(time)
 }
 
 fn object(fields: &Map<String, Value>, reading: &mut Reading) {

@@ -4,6 +4,8 @@ pub mod celery;
 pub mod cgroup;
 pub mod dramatiq;
 pub mod exposition;
+pub mod file;
+pub mod grpc;
 pub mod hash;
 pub mod health;
 pub mod heartbeat;

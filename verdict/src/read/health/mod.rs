@@ -55,7 +55,7 @@ pub struct HealthAnswer {
 }
 
 impl HealthAnswer {
-    fn bare(standing: Standing, overall: Option<Said>, unreadable: Option<Failure>) -> Self {
+    pub(super) fn bare(standing: Standing, overall: Option<Said>, unreadable: Option<Failure>) -> Self {
         Self {
             standing,
             says: Says { overall, unreadable, ..Says::default() },
