@@ -149,6 +149,10 @@ measure-sidecar: ## What a sidecar costs: memory, time of an answer, CPU at rest
 docs: ## Rewrite the reference pages from the tables in the code
 	UPDATE_DOCS=1 $(CARGO) test $(LOCKED)
 
+.PHONY: dashboards
+dashboards: ## Rewrite dashboards/ from tools/dashboards
+	python3 tools/dashboards
+
 .PHONY: clean
 clean: ## Remove the installed parts (cargo clean removes the build)
 	rm -rf .parts tools/node_modules
