@@ -3,14 +3,18 @@
 import os
 
 import pytest
+from harness import rules
+from harness.alertmanager_part import Alertmanager
 from harness.celery_part import CeleryBroker
 from harness.exporter import BINARY, Exporter
 from harness.http_part import HttpWorker
 from harness.network import Network, NetworkRefused
 from harness.processes import Processes
 from harness.prometheus_part import Prometheus
+from harness.receivers import Receivers
 from harness.redis_part import Redis
 from harness.temporal import TemporalServer
+from harness.wait import wait_for
 
 
 def pytest_configure(config):
@@ -77,6 +81,33 @@ def prometheus(processes):
 
     def start(**jobs):
         return Prometheus(processes, **jobs)
+
+    return start
+
+
+@pytest.fixture
+def receivers():
+    """Whom Alertmanager tells."""
+    made = Receivers()
+    yield made
+    made.close()
+    assert made.refused == [], made.refused
+
+
+@pytest.fixture
+def paging(processes, receivers, tmp_path):
+    """Prometheus with the shipped rules and Alertmanager with the shipped routing: `paging(exporter, pace=6)`."""
+
+    def start(watched, pace=1, every="1s"):
+        routed = Alertmanager(processes, receivers)
+        folder = tmp_path / "rules"
+        folder.mkdir()
+        rules.write(folder, pace)
+        asked = Prometheus(
+            processes, rules=folder / "*.rules.yaml", alertmanager=routed, every=every, **{"worker-exporter": watched.target}
+        )
+        wait_for(asked.alerts, 40, "the rules to be evaluated")
+        return asked, routed
 
     return start
 
