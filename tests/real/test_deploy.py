@@ -1,0 +1,216 @@
+"""deploy/, as far as it can be judged without a cluster: rendered, validated, and every file in it read by who will read it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from harness.exporter import BINARY
+from harness.processes import REPOSITORY
+
+KUSTOMIZE = REPOSITORY / "deploy" / "kustomize"
+# The versions that are supported now; the native sidecar of the worker's example came with 1.29.
+KUBERNETES = ["1.29", "1.33"]
+OPERATOR = "monitoring.coreos.com/"
+
+
+def render(folder):
+    if not shutil.which("kubectl"):
+        pytest.skip("SKIPPED: no kubectl, so nothing is rendered")
+    made = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return [o for o in yaml.safe_load_all(made.stdout) if o]
+
+
+@pytest.fixture(scope="module")
+def base():
+    return render(KUSTOMIZE / "base")
+
+
+@pytest.fixture
+def worker():
+    return render(KUSTOMIZE / "worker")
+
+
+def one(objects, kind, name):
+    found = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    assert len(found) == 1, (kind, name, found)
+    return found[0]
+
+
+def containers(deployment):
+    pod = deployment["spec"]["template"]["spec"]
+    return {c["name"]: c for c in pod.get("initContainers", []) + pod["containers"]}
+
+
+def operator_mistakes(objects):
+    judge = REPOSITORY / "tools" / "operator-models.mjs"
+    ended = subprocess.run(["node", judge], input=json.dumps(objects), capture_output=True, text=True)
+    assert ended.stderr == "", ended.stderr
+    assert ended.returncode == bool(ended.stdout)
+    return ended.stdout.splitlines()
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("which", ["base", "worker"])
+def test_every_object_of_kubernetes_is_valid_with_unknown_keys_refused(which, version, request):
+    for thing in request.getfixturevalue(which):
+        if not thing["apiVersion"].startswith(OPERATOR):
+            kubernetes_validate.validate(thing, version, strict=True)
+
+
+def test_a_misspelt_key_of_kubernetes_would_be_found(worker):
+    deployment = one(worker, "Deployment", "orders-worker")
+    deployment["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, KUBERNETES[0], strict=True)
+
+
+def test_every_object_of_the_operator_is_valid_by_its_models_and_unknown_keys_are_found(base):
+    objects = [o for o in base if o["apiVersion"].startswith(OPERATOR)]
+    assert {o["kind"] for o in objects} == {"PrometheusRule", "ServiceMonitor"}
+    assert operator_mistakes(objects) == []
+    rules = next(o for o in objects if o["kind"] == "PrometheusRule")
+    rules["spec"]["groups"][0]["rules"][0]["fro"] = "1m"
+    rules["spec"]["groups"][0]["interval"] = "soon"
+    mistakes = operator_mistakes([rules])
+    assert any("rules[0].fro: no such key" in m for m in mistakes) and any("interval" in m for m in mistakes), mistakes
+
+
+def test_the_rules_and_dashboards_are_those_of_the_repository_whole(base):
+    def alerts(objects):
+        groups = [group for o in objects for group in o["spec"]["groups"]]
+        return sorted(rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule)
+
+    files = [yaml.safe_load(f.read_text()) for f in (REPOSITORY / "alerts").glob("*.yaml")]
+    assert alerts(o for o in base if o["kind"] == "PrometheusRule") == alerts(files)
+    maps = [o for o in base if o["kind"] == "ConfigMap" and "grafana_dashboard" in o["metadata"].get("labels", {})]
+    shipped = {f.name: f.read_text() for f in (REPOSITORY / "dashboards").glob("*.json")}
+    assert shipped and {name: text for o in maps for name, text in o["data"].items()} == shipped
+
+
+def test_each_link_and_first_check_of_the_rules_leads_to_the_hosts_that_were_set(tmp_path):
+    for folder in ["alerts", "dashboards", "deploy"]:
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    links = tmp_path / "deploy" / "kustomize" / "base" / "links.yaml"
+    told = links.read_text()
+    for theirs, ours in [("exporter: worker-exporter.example", "w.corp:8443"), ("grafana: grafana.example", "g.corp")]:
+        assert theirs in told
+        told = told.replace(theirs, f"{theirs.split(':')[0]}: {ours}")
+    links.write_text(told)
+    rules = [o for o in render(links.parent) if o["kind"] == "PrometheusRule"]
+    text = yaml.safe_dump(rules, width=10_000)
+    assert "worker-exporter.example" not in text and "grafana.example" not in text
+    assert "https://w.corp:8443/runbooks/WorkerDown?" in text and "https://g.corp/d/" in text
+    assert "curl -s 'https://w.corp:8443/health/workers/" in text
+
+
+def test_the_exporter_runs_without_rights_and_its_three_probes_ask_different_things(base):
+    deployment = one(base, "Deployment", "worker-exporter")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False and pod["securityContext"]["runAsNonRoot"] is True
+    assert not [o for o in base if "Role" in o["kind"]], "the ServiceAccount has no rights"
+    exporter = containers(deployment)["exporter"]
+    assert exporter["securityContext"]["readOnlyRootFilesystem"] and exporter["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    liveness, readiness = exporter["livenessProbe"], exporter["readinessProbe"]
+    assert (liveness["httpGet"]["path"], readiness["httpGet"]["path"]) == ("/-/healthy", "/-/ready")
+    assert exporter["startupProbe"] != liveness
+    # The rules look for the exporter under this name.
+    monitor = one(base, "ServiceMonitor", "worker-exporter")
+    service = one(base, "Service", "worker-exporter")
+    assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "worker-exporter"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_configuration_in_it_is_good(base, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(one(base, "ConfigMap", "worker-exporter")["data"]["config.yaml"])
+    ended = subprocess.run([BINARY, "check", config], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_every_argument_in_the_containers_is_one_that_the_program_knows(base, worker):
+    asked = 0
+    for objects in (base, worker):
+        for deployment in (o for o in objects if o["kind"] == "Deployment"):
+            for container in containers(deployment).values():
+                if container["image"].startswith("worker-exporter:"):
+                    asked += 1
+                    # Help is given only once everything before it was understood.
+                    ended = subprocess.run([BINARY, *container["args"], "--help"], capture_output=True, text=True)
+                    assert ended.returncode == 0, ended.stderr
+    assert asked == 2
+
+
+def test_the_worker_is_restarted_by_what_the_sidecar_says_of_it_and_of_nothing_outside(worker):
+    deployment = one(worker, "Deployment", "orders-worker")
+    assert deployment["spec"]["replicas"] == 3
+    both = containers(deployment)
+    port = both["health"]["ports"][0]["containerPort"]
+    assert both["worker"]["livenessProbe"]["httpGet"] == {"path": "/health", "port": port}
+    assert both["health"]["readinessProbe"]["httpGet"]["path"] == "/ready"
+    assert "livenessProbe" not in both["health"], "it would restart the sidecar for the worker's fault"
+    drain = next(a for a in both["health"]["args"] if a.startswith("--drain-limit="))
+    assert drain == f"--drain-limit={deployment['spec']['template']['spec']['terminationGracePeriodSeconds']}s"
+    temporal = one(worker, "ConfigMap", "temporal")["data"]
+    assert temporal["TEMPORAL_ADDRESS"] == "temporal:7233"
+
+
+def test_what_the_compose_file_mounts_is_there_and_nothing_is_without_a_version():
+    file = REPOSITORY / "deploy" / "compose" / "compose.yaml"
+    compose = yaml.safe_load(file.read_text())
+    mounted = 0
+    for name, service in compose["services"].items():
+        for volume in service.get("volumes", []):
+            source = (file.parent / volume.split(":")[0]).resolve()
+            assert source.exists(), f"{name}: {volume}"
+            mounted += 1
+        for config in service.get("configs", []):
+            assert config["source"] in compose["configs"]
+        image = service.get("image", "built:here")
+        assert re.fullmatch(r"[\w/.-]+:[\w.-]*\d[\w.-]*|built:here", image), image
+    assert mounted >= 6
+    assert (file.parent / compose["services"]["worker-exporter"]["build"]["context"] / "deploy" / "Dockerfile").exists()
+    # Every secret that the routing reads has a stand-in.
+    routing = (REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yml").read_text()
+    wanted = set(re.findall(r"/etc/alertmanager/secrets/[\w-]+", routing))
+    assert wanted == {config["target"] for config in compose["services"]["alertmanager"]["configs"]}
+
+
+def test_the_image_holds_what_the_build_reads_and_runs_as_nobody():
+    image = (REPOSITORY / "deploy" / "Dockerfile").read_text()
+    assert re.search(r"^USER \d+:\d+$", image, re.M) and ":latest" not in image
+    sent = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert all((REPOSITORY / name).exists() for name in sent)
+    # What the program takes in at compile time lies in folders that are sent.
+    taken = set()
+    for source in (REPOSITORY / "src").rglob("*.rs"):
+        for path in re.findall(r'include_(?:str|bytes|dir)!\(\s*"([^"]+)"', source.read_text()):
+            taken.add((source.parent / path).resolve().relative_to(REPOSITORY).parts[0])
+    assert taken <= sent, taken - sent
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="SKIPPED: no systemd-analyze")
+def test_the_unit_is_understood_by_systemd_and_leaves_little_in_reach(tmp_path):
+    unit = tmp_path / "worker-exporter.service"
+    shipped = (REPOSITORY / "deploy" / "systemd" / "worker-exporter.service").read_text()
+    # It asks that the program is there, which is not the unit's business here.
+    unit.write_text(shipped.replace("/usr/local/bin/worker-exporter", "/bin/true"))
+    ended = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+    exposed = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", unit], capture_output=True, text=True
+    )
+    assert exposed.returncode == 0, exposed.stdout[-400:]
+
+
+def test_nothing_in_deploy_holds_a_secret():
+    for path in (REPOSITORY / "deploy").rglob("*"):
+        if path.is_file() and path.suffix in {".yml", ".yaml"}:
+            for key, value in re.findall(r"^\s*-?\s*(\w*(?:password|token|secret|api_key|routing_key|api_url)):\s*(\S+)", path.read_text(), re.M):
+                assert Path(value).is_absolute() or value.startswith(("http://", "https://")) or not value, f"{path}: {key}"
