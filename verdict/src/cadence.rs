@@ -222,6 +222,7 @@ mod tests {
             cadence.learn(5 * S, 5 * S, true);
             assert_eq!(cadence.value(&Rules::default()), Some(expected * S));
         }
+        assert_eq!(limits(&cadence, S), limits(&learnt(&[5; 3]), S), "nothing is left of what was outdated");
         let mut cadence = learnt(&[30; 9]);
         for gap in [5, 5, 30, 5, 5, 30] {
             cadence.learn(gap * S, 5 * S, true);

@@ -328,6 +328,66 @@ mod tests {
     }
 
     #[test]
+    fn each_thing_that_moves_has_its_kind_and_its_name() {
+        use ChannelKind::{Beat, Host, Reach, Work};
+        let of = |what: What| (what.kind(), what.to_string());
+        assert_eq!(of(What::Beat), (Beat, "heartbeat".to_owned()));
+        assert_eq!(of(What::Reach), (Reach, "endpoint".to_owned()));
+        assert_eq!(of(What::Host), (Host, "process".to_owned()));
+        assert_eq!(of(What::Polls(TaskType::Activity)), (Work, "own activity poll stamp".to_owned()));
+        assert_eq!(of(What::Access(TaskType::Workflow)), (Work, "workflow poll at the server".to_owned()));
+    }
+
+    #[test]
+    fn an_answer_is_a_move_that_ends_misses_and_silence_and_a_miss_adds_to_both() {
+        let mut c = Channel::found(at(0).0, None);
+        for (seconds, misses) in [(2, 1), (4, 2)] {
+            c.missed(at(seconds).0, 2 * S, Failure::Refused);
+            assert_eq!((c.silent, c.misses, c.failure), (Duration::from_secs(seconds), misses, Some(Failure::Refused)));
+        }
+        for (seconds, moves) in [(6, 1), (8, 2)] {
+            let (now, wall) = at(seconds);
+            c.answered(now, wall);
+            assert_eq!((c.silent, c.misses, c.failure), (Duration::ZERO, 0, None));
+            assert_eq!((c.moves, c.moved, c.looked), (moves, Some((now, wall)), now));
+        }
+    }
+
+    #[test]
+    fn what_is_on_trial_is_believed_once_it_moved_and_all_else_at_once() {
+        let mut c = found(1);
+        assert!(c.believed());
+        c.on_trial = true;
+        assert!(!c.believed());
+        assert!(look(&mut c, 2, 2 * S, 2));
+        assert_eq!((c.believed(), c.moves), (true, 1));
+        assert!(look(&mut c, 4, 2 * S, 4));
+        assert_eq!((c.believed(), c.moves), (true, 2));
+    }
+
+    #[test]
+    fn a_place_that_is_filled_without_a_move_was_not_always_empty() {
+        assert!(!found(1).never());
+        let mut emptied = found(1);
+        assert!(look(&mut emptied, 2, 2 * S, 2));
+        let (now, wall) = at(4);
+        emptied.look(now, wall, 2 * S, None, None);
+        assert!(!emptied.never(), "it was filled once");
+    }
+
+    #[test]
+    fn a_stamp_in_an_answer_that_is_new_at_every_look_teaches_from_ten_seconds_on() {
+        for (gap, taught) in [(9, None), (10, Some(10 * S))] {
+            let mut c = found(0);
+            c.own_answer = true;
+            for t in 1..4 {
+                assert!(look(&mut c, t * gap, S, t * gap));
+            }
+            assert_eq!(c.cadence.value(&Rules::default()), taught, "{gap} s");
+        }
+    }
+
+    #[test]
     fn the_first_stamp_in_an_empty_place_is_a_beat() {
         let mut c = Channel::found(at(0).0, None);
         assert!(c.never());

@@ -337,6 +337,24 @@ mod tests {
         explain(readings, &Rules::default()).iter().find(|c| c.check == check).and_then(|c| c.finding)
     }
 
+    #[test]
+    fn a_duration_is_written_as_people_read_it() {
+        for (duration, written) in [
+            (0.0, "0 s"),
+            (0.04, "0 s"),
+            (0.05, "0.1 s"),
+            (2.5, "2.5 s"),
+            (19.9, "19.9 s"),
+            (20.0, "20 s"),
+            (20.4, "20 s"),
+            (599.0, "599 s"),
+            (600.0, "10 min"),
+            (750.0, "12 min"),
+        ] {
+            assert_eq!(seconds(Duration::from_secs_f64(duration)).to_string(), written, "{duration}");
+        }
+    }
+
     fn silence(silent: f64) -> Option<Silence> {
         let limits = Limits { warning: Duration::from_secs(20), critical: Duration::from_secs(30) };
         Some(Silence { silent: Duration::from_secs_f64(silent), limits })

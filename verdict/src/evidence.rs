@@ -521,3 +521,40 @@ pub struct Poller {
     /// Build id, when it is versioned.
     pub build_id: Option<Arc<str>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_failed_takes_its_own_numbers_out_and_no_others() {
+        let all = Numbers {
+            cpu_ratio: Some(0.1),
+            memory_bytes: Some(1),
+            memory_limit_bytes: Some(2),
+            memory_ratio: Some(0.5),
+            disk_ratio: Some(0.3),
+            gpu_ratio: Some(0.4),
+            gpu_memory_ratio: Some(0.5),
+            ..Numbers::default()
+        };
+        let without = |part: Part| {
+            let mut numbers = all;
+            part.forget(&mut numbers);
+            numbers
+        };
+        assert_eq!(without(Part::Cpu), Numbers { cpu_ratio: None, ..all });
+        let memory = Numbers { memory_bytes: None, memory_limit_bytes: None, memory_ratio: None, ..all };
+        assert_eq!(without(Part::Memory), memory);
+        assert_eq!(without(Part::Disk), Numbers { disk_ratio: None, ..all });
+        assert_eq!(without(Part::Gpu), Numbers { gpu_ratio: None, gpu_memory_ratio: None, ..all });
+    }
+
+    #[test]
+    fn what_people_read_has_its_word() {
+        let parts = [Part::Cpu, Part::Memory, Part::Disk, Part::Gpu].map(Part::word);
+        assert_eq!(parts, ["CPU", "memory", "disk", "GPU"]);
+        let said = [Said::Up, Said::Transient, Said::Degraded, Said::Down].map(Said::word);
+        assert_eq!(said, ["up", "not ready", "degraded", "down"]);
+    }
+}

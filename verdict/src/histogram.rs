@@ -75,6 +75,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_counts_once_with_what_it_is() {
+        let mut histogram = Histogram::default();
+        [0.2, 4.0, 4.5].iter().for_each(|value| histogram.record(*value));
+        assert_eq!((histogram.count, histogram.sum), (3, 8.7));
+        assert_eq!((histogram.buckets.get(5), histogram.buckets.get(9)), (Some(&1), Some(&2)));
+        assert_eq!(histogram.buckets.iter().sum::<u64>(), 3);
+    }
+
+    #[test]
     fn what_came_since_is_the_difference_and_after_a_restart_all_of_it() {
         let of = |values: &[f64]| {
             let mut histogram = Histogram::default();
@@ -83,6 +92,7 @@ mod tests {
         };
         let (before, now) = (of(&[0.2, 4.0]), of(&[0.2, 4.0, 0.25, 50.0]));
         assert_eq!(now.since(&before), of(&[0.25, 50.0]));
+        assert_eq!(now.since(&now), Histogram::default(), "nothing");
         assert_eq!(of(&[0.1]).since(&now), of(&[0.1]), "fewer than before");
         let restarted = of(&[0.1, 0.1, 0.1, 0.1, 0.1]);
         assert_eq!(restarted.since(&now), restarted, "more than before, and a bucket fell");
