@@ -95,6 +95,12 @@ def receivers():
 
 
 @pytest.fixture
+def alertmanager(processes, receivers):
+    """An Alertmanager with the shipped routing, that a test tells of alerts itself."""
+    return Alertmanager(processes, receivers)
+
+
+@pytest.fixture
 def paging(processes, receivers, tmp_path):
     """Prometheus with the shipped rules and Alertmanager with the shipped routing: `paging(exporter, pace=6)`."""
 

@@ -11,6 +11,7 @@ import subprocess
 import urllib.parse
 
 import pytest
+import yaml
 from harness import rules
 from harness.alertmanager_part import SHIPPED
 from harness.config import config, http
@@ -202,3 +203,106 @@ def test_each_alert_goes_to_those_whom_it_concerns(labels, wanted):
         ["amtool", "config", "routes", "test", f"--config.file={SHIPPED}", *matchers], capture_output=True, text=True, check=True
     ).stdout.split()
     assert told == wanted
+
+
+WEB = {"fleet": "web"}
+ONE = {**WEB, "worker": "a", "source": "http"}
+QUEUE = {"source": "temporal", "temporal_namespace": "default", "task_queue": "orders", "task_type": "activity"}
+OWNED = {**QUEUE, "fleet": "web"}
+
+# What fires, what fires beside it, and whether that is kept quiet. Every `no` has a `yes` that differs in one thing.
+QUIET = {
+    "the fleet over its worker": ("WorkerFleetDown", "critical", WEB, "WorkerDown", "critical", ONE, True),
+    "the fleet over the escalation of its worker": (
+        "WorkerFleetDown", "critical", WEB, "WorkerDown", "critical", {**ONE, "escalate": "true"}, True),
+    "another fleet": ("WorkerFleetDown", "critical", {"fleet": "mail"}, "WorkerDown", "critical", ONE, False),
+    "most of the fleet over its worker": ("WorkerFleetDegraded", "critical", WEB, "WorkerDown", "critical", ONE, True),
+    "most of the fleet over a warning": ("WorkerFleetDegraded", "critical", WEB, "WorkerMemoryHigh", "warning", ONE, True),
+    "most of the fleet and another page": ("WorkerFleetDegraded", "critical", WEB, "WorkerStuck", "critical", ONE, False),
+    "a tenth of the fleet": ("WorkerFleetDegraded", "warning", WEB, "WorkerDown", "critical", ONE, False),
+    "a fleet without a name": ("WorkerFleetDown", "critical", {}, "WorkerDown", "critical", {"worker": "a"}, False),
+    "the fleet over what follows": ("WorkerFleetDown", "critical", WEB, "WorkerFleetBelowExpected", "warning", WEB, True),
+    "the fleet over its queue": ("WorkerFleetDown", "critical", WEB, "TemporalTaskQueueNoPollers", "critical", OWNED, True),
+    "the fleet and a queue of several": ("WorkerFleetDown", "critical", WEB, "TemporalTaskQueueNoPollers", "critical", QUEUE, False),
+    "the source over a warning of its worker": ("WorkerSourceDown", "warning", {"source": "http"}, "WorkerHeartbeatLate", "warning", ONE, True),
+    "the source and the page of its worker": ("WorkerSourceDown", "critical", {"source": "http"}, "WorkerDown", "critical", ONE, False),
+    "another source": ("WorkerSourceDown", "warning", {"source": "redis"}, "WorkerHeartbeatLate", "warning", ONE, False),
+    "one of two sources": ("WorkerSourceDown", "warning", {"source": "http"}, "WorkerHeartbeatLate", "warning", {**ONE, "source": "http,redis"}, False),
+    "Temporal over its queues": ("TemporalDown", "critical", {"source": "temporal"}, "TemporalTaskQueueBacklogAgeHigh", "critical", QUEUE, True),
+    "slots over pollers": ("TemporalWorkerSlotsExhausted", "critical", QUEUE, "TemporalTaskQueueNoPollers", "critical", QUEUE, True),
+    "pollers over the backlog": ("TemporalTaskQueueNoPollers", "critical", QUEUE, "TemporalTaskQueueBacklogAgeHigh", "critical", QUEUE, True),
+    "another type of tasks": (
+        "TemporalTaskQueueNoPollers", "critical", QUEUE, "TemporalTaskQueueBacklogAgeHigh", "critical", {**QUEUE, "task_type": "workflow"}, False),
+    "pollers over schedule-to-start": (
+        "TemporalTaskQueueNoPollers", "critical", OWNED, "TemporalScheduleToStartHigh", "warning", {**WEB, "task_type": "activity"}, True),
+    "critical over warning": ("WorkerHeartbeatLate", "critical", ONE, "WorkerHeartbeatLate", "warning", ONE, True),
+    "critical over warning of another worker": ("WorkerHeartbeatLate", "critical", ONE, "WorkerHeartbeatLate", "warning", {**ONE, "worker": "b"}, False),
+}  # fmt: skip
+
+
+def test_a_cause_keeps_its_effects_quiet_and_nothing_else(alertmanager):
+    # Clusters are apart, so that one Alertmanager judges all cases: each has its own.
+    for case, (cause, its_severity, its_labels, effect, severity, labels, _) in QUIET.items():
+        alertmanager.post(
+            {"alertname": cause, "severity": its_severity, "cluster": case, **its_labels},
+            {"alertname": effect, "severity": severity, "cluster": case, **labels},
+        )
+
+    def wrong():
+        quiet = {alert["labels"]["cluster"] for alert in alertmanager.inhibited()}
+        return {case for case, row in QUIET.items() if (case in quiet) != row[-1]}
+
+    wait_for(lambda: len(alertmanager.alerts()) == 2 * len(QUIET), 10, "all alerts to be there")
+    assert wrong() == set()
+
+
+def test_inhibition_goes_only_along_labels_that_both_sides_carry():
+    """As the tests of the rules say which labels an alert has: to Alertmanager, a label that both lack is equal."""
+    known = fired_in_the_tests_of_the_rules()
+    pairs = 0
+    for rule in yaml.safe_load(SHIPPED.read_text())["inhibit_rules"]:
+        for cause, effect in itertools.product(known, known):
+            if matches(rule["source_matchers"], cause) and matches(rule["target_matchers"], effect):
+                pairs += 1
+                # Of one rule at two severities, both lack the same labels.
+                for label in set(rule["equal"]) - {"cluster"} if "alertname" not in rule["equal"] else ():
+                    assert cause.get(label) and effect.get(label), (label, cause, effect)
+    assert pairs > 20, "the tests of the rules name the labels of most alerts"
+
+
+def test_no_alert_of_a_fleet_outlives_the_pages_of_its_workers_that_it_keeps_quiet():
+    """Alertmanager does not tell the end of what ends while it is inhibited."""
+    inhibition = yaml.safe_load(SHIPPED.read_text())["inhibit_rules"]
+    pages = [rule for rule in rules.alerts() if rule["labels"]["severity"] == "critical"]
+    pairs = 0
+    for rule, cause, effect in itertools.product(inhibition, pages, pages):
+        of_the_fleet, of_a_worker = ({"alertname": page["alert"], "severity": "critical", "fleet": "web"} for page in (cause, effect))
+        of_a_worker["worker"] = "a"
+        if "fleet:worker_fleet_workers_lost:ratio" in cause["expr"] and "fleet_worker:worker_info:one" in effect["expr"]:
+            if matches(rule["source_matchers"], of_the_fleet) and matches(rule["target_matchers"], of_a_worker):
+                pairs += 1
+                assert kept(cause) <= kept(effect), (cause["alert"], effect["alert"])
+    assert pairs >= 4, "two alerts of fleets over a page and its escalation"
+
+
+def kept(rule):
+    return rules.seconds(rule.get("keep_firing_for", "0s"))
+
+
+def fired_in_the_tests_of_the_rules():
+    """The labels of every alert that the tests of the rules expect."""
+    tests = [test for file in (rules.ALERTS.parent / "tests" / "rules").glob("*.test.yaml") for test in yaml.safe_load(file.read_text())["tests"]]
+    return [
+        {"alertname": case["alertname"], **{name: str(value) for name, value in alert["exp_labels"].items()}}
+        for test in tests for case in test.get("alert_rule_test", ()) for alert in case.get("exp_alerts", ())
+    ]  # fmt: skip
+
+
+def matches(matchers, labels):
+    """As Alertmanager does it."""
+    for matcher in matchers:
+        name, sign, value = re.fullmatch(r'(\w+) (=~|!=|=) "(.*)"', matcher).groups()
+        is_so = re.fullmatch(value, labels.get(name, "")) if sign == "=~" else labels.get(name, "") == value
+        if bool(is_so) == (sign == "!="):
+            return False
+    return True
