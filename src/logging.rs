@@ -5,13 +5,15 @@ use std::io;
 
 use clap::ValueEnum;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
-/// Lines that may wait for the pipe; some 10 MB at most.
-const QUEUE: usize = 16_384;
+/// Lines that may wait for the pipe, where a fleet is watched: some 10 MB at most.
+pub const LINES: usize = 16_384;
+/// Where one worker is watched. The queue takes its place when it is made, 32 bytes for each line that may come.
+pub const FEW_LINES: usize = 256;
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,26 +51,26 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// Starts logging. Lines that wait are written when the guard is dropped.
-pub fn start(level: Level, format: Format) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).lossy(true).finish(io::stderr());
-    let filter = EnvFilter::new(directives(level));
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+/// Starts logging; so many `lines` may wait for the pipe. Those that do are written when the guard is dropped.
+pub fn start(level: Level, format: Format, lines: usize) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(lines).lossy(true).finish(io::stderr());
+    let filter = targets(level);
+    let written: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Logfmt => Box::new(tracing_logfmt::builder().with_target(false).layer().with_writer(writer)),
         Format::Json => {
             Box::new(tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer))
         }
     };
     // A second start in one process (a test) keeps the first.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(written.with_filter(filter)).try_init();
     guard
 }
 
 /// Libraries below us talk at length of every connection: they stay at warnings, or below what is asked for.
-fn directives(level: Level) -> String {
+fn targets(level: Level) -> Targets {
     let ours = LevelFilter::from(level);
     let theirs = ours.min(LevelFilter::WARN);
-    format!("{theirs},worker_exporter={ours},verdict={ours}")
+    Targets::new().with_default(theirs).with_target("worker_exporter", ours).with_target("verdict", ours)
 }
 
 #[cfg(test)]
@@ -77,7 +79,12 @@ mod tests {
 
     #[test]
     fn libraries_never_say_more_than_warnings_and_never_more_than_we() {
-        assert_eq!(directives(Level::Trace), "warn,worker_exporter=trace,verdict=trace");
-        assert_eq!(directives(Level::Error), "error,worker_exporter=error,verdict=error");
+        use tracing::Level as Said;
+        let all = targets(Level::Trace);
+        assert!(all.would_enable("worker_exporter::web", &Said::TRACE) && all.would_enable("verdict", &Said::TRACE));
+        assert!(all.would_enable("hyper", &Said::WARN) && !all.would_enable("hyper", &Said::INFO));
+        let few = targets(Level::Error);
+        assert!(few.would_enable("verdict", &Said::ERROR) && !few.would_enable("verdict", &Said::WARN));
+        assert!(few.would_enable("hyper", &Said::ERROR) && !few.would_enable("hyper", &Said::WARN));
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn run(flags: &DemoFlags) -> Result<(), Failed> {
         logging::Level::Info => logging::Level::Warn,
         other => other,
     };
-    let _log = logging::start(level, flags.log.format);
+    let _log = logging::start(level, flags.log.format, logging::LINES);
     let runtime = runtime()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();

@@ -44,7 +44,7 @@ pub(super) struct ProbeFlags {
 
 pub(super) fn run(flags: &ProbeFlags) -> Result<(), Failed> {
     let (settings, _load) = load::first(&flags.config)?;
-    let _log = logging::start(logging::Level::Error, logging::Format::Logfmt);
+    let _log = logging::start(logging::Level::Error, logging::Format::Logfmt, logging::FEW_LINES);
     let wanted = Wanted { worker: &flags.worker, fleet: flags.fleet.as_deref() };
     let depth = if flags.explain { Depth::Limits } else { Depth::Finding };
     let configured = names(&settings);

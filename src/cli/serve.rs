@@ -32,7 +32,7 @@ pub(super) fn run(flags: &ServeFlags) -> Result<(), Failed> {
     let door = flags.web.door()?;
     let watch = flags.config.file.clone().filter(|_| flags.watch).map(Watched::now);
     let (settings, load) = load::first(&flags.config)?;
-    let _log = logging::start(flags.log.level, flags.log.format);
+    let _log = logging::start(flags.log.level, flags.log.format, logging::LINES);
     let runtime = runtime()?;
     runtime.block_on(async {
         let sources = settings.sources.len();

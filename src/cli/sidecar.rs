@@ -255,7 +255,7 @@ struct TemporalFlags {
 pub(super) fn run(flags: SidecarFlags) -> Result<u8, Failed> {
     let log = flags.log;
     let settings = settings(flags)?;
-    let _log = logging::start(log.level, log.format);
+    let _log = logging::start(log.level, log.format, logging::FEW_LINES);
     // One thread: a probe every few seconds is all there is to do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
