@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use verdict::read::worker_metrics::Series;
 
 use super::exposition::{self, As};
+use super::flags::series;
 use crate::config::{self, ProcessEnvironment, Settings};
 use crate::door::Door;
 
@@ -37,10 +38,6 @@ impl CheckFlags {
     pub const fn of(files: Vec<PathBuf>) -> Self {
         Self { files, web_config_file: None, metrics: false, format: As::Auto, progress: Vec::new() }
     }
-}
-
-fn series(text: &str) -> Result<Series, &'static str> {
-    Series::parse(text).map_err(|_| "write a name, such as jobs_total, or one with labels: jobs_total{queue=\"mail\"}")
 }
 
 /// Mistakes go to stderr, one line for each whole file to stdout. Exit: 0 when all are whole, else 2.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use url::Url;
+use verdict::read::worker_metrics::Series;
 
 use super::{Failed, address};
 use crate::config::WebSettings;
@@ -112,6 +113,11 @@ impl WebFlags {
             enable_lifecycle: self.enable_lifecycle,
         })
     }
+}
+
+/// Which samples are meant.
+pub(super) fn series(text: &str) -> Result<Series, &'static str> {
+    Series::parse(text).map_err(|_| "write a name, such as jobs_total, or one with labels: jobs_total{queue=\"mail\"}")
 }
 
 #[cfg(test)]

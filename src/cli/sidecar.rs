@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use url::Url;
+use verdict::read::worker_metrics::Series;
 
-use super::flags::LogFlags;
+use super::flags::{LogFlags, series};
 use super::{Failed, address, load};
 use crate::config::{self, Detail, RedisServer, Secret, TemporalSource, Tls};
 use crate::logging;
@@ -137,19 +138,19 @@ struct MetricsFlags {
         long = "metrics.progress",
         env = "WORKER_EXPORTER_SIDECAR_METRICS_PROGRESS",
         value_name = "NAME",
-        value_parser = NonEmptyStringValueParser::new(),
+        value_parser = series,
         requires = "metrics_url"
     )]
-    metrics_progress: Option<String>,
+    metrics_progress: Option<Series>,
     /// Gauge of the tasks in hand: while it is not 0 the counter may stand still.
     #[arg(
         long = "metrics.busy",
         env = "WORKER_EXPORTER_SIDECAR_METRICS_BUSY",
         value_name = "NAME",
-        value_parser = NonEmptyStringValueParser::new(),
+        value_parser = series,
         requires = "metrics_progress"
     )]
-    metrics_busy: Option<String>,
+    metrics_busy: Option<Series>,
     /// The counter may stand still for this long.
     #[arg(
         long = "metrics.limit",

@@ -9,7 +9,6 @@ pub mod grpc;
 pub mod http;
 mod legible;
 pub mod metrics;
-pub mod page;
 pub mod process;
 pub mod redis;
 pub mod schedule;

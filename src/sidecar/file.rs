@@ -1,84 +1,88 @@
-//! The heartbeat file: one look at it, aside from the runtime.
-//!
-//! Whatever lies there, a look ends: a pipe is never waited for, a huge file never read, and a file system that hangs
-//! holds one thread and no other.
+//! The heartbeat file, through the reader that the exporter has for such files.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-use tokio::task::{JoinHandle, spawn_blocking};
-use verdict::read::heartbeat;
-use verdict::time::WallTime;
+use verdict::evidence::{Listing, Report, Scope};
 use verdict::words::Failure;
 
 use super::beat::BeatSeen;
-
-/// A larger file is a log: it beats by its modification time.
-const MAX_CONTENT: u64 = 64 * 1024;
+use super::{FILE_LOOKS, source};
+use crate::config::{self, HeartbeatFile};
+use crate::observe::Observe;
+use crate::observe::file::FileSource;
 
 /// A file that the worker touches or writes.
 #[derive(Debug)]
 pub(super) struct BeatPath {
-    path: PathBuf,
-    timeout: Duration,
-    running: Option<JoinHandle<Result<BeatSeen, Failure>>>,
+    source: FileSource,
 }
 
 impl BeatPath {
     /// Nothing is opened yet.
-    pub(super) const fn new(path: PathBuf, timeout: Duration) -> Self {
-        Self { path, timeout, running: None }
+    pub(super) fn new(path: PathBuf) -> Self {
+        let files = vec![HeartbeatFile { id: Arc::from("worker"), fleet: Arc::from("sidecar"), path }];
+        let file = config::FileSource { paths: Vec::new(), files };
+        let source = source("heartbeat-file", FILE_LOOKS, config::Detail::File(file.clone()));
+        Self { source: FileSource::new(&source, &file) }
     }
 
     /// One look. A file that is not there is a place without a beat.
-    pub(super) async fn look(&mut self) -> Result<BeatSeen, Failure> {
-        let path = self.path.clone();
-        let mut running = self.running.take().unwrap_or_else(|| spawn_blocking(move || read(&path)));
-        match tokio::time::timeout(self.timeout, &mut running).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_panic)) => Err(Failure::Internal),
-            Err(_) => {
-                // Waited for at the next look, so that no second thread hangs beside it.
-                self.running = Some(running);
-                Err(Failure::Timeout)
-            }
+    pub(super) async fn look(&self) -> Result<BeatSeen, Failure> {
+        match self.source.look(&Scope::Listing).await? {
+            Report::Listing(listing) => seen(listing),
+            Report::Worker(_) | Report::Queue(_) => Err(Failure::Internal),
         }
     }
 }
 
-fn read(path: &Path) -> Result<BeatSeen, Failure> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).map(File::from);
-    let (file, metadata) = match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
-        Ok(found) => found,
-        Err(error) => {
-            return match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(BeatSeen::default()),
-                io::ErrorKind::PermissionDenied => Err(Failure::PermissionDenied),
-                io::ErrorKind::OutOfMemory | io::ErrorKind::QuotaExceeded => Err(Failure::Local),
-                _ => Err(Failure::Unavailable),
-            };
-        }
-    };
-    if !metadata.is_file() {
-        return Err(Failure::WrongType);
+/// The one record of the one file.
+fn seen(mut listing: Listing) -> Result<BeatSeen, Failure> {
+    if let Some((_, failure)) = listing.unreadable.first() {
+        return Err(*failure);
     }
-    let mut content = Vec::new();
-    if metadata.len() <= MAX_CONTENT {
-        file.take(MAX_CONTENT).read_to_end(&mut content).map_err(|_| Failure::Unavailable)?;
-    }
-    let micros = metadata.mtime().saturating_mul(1_000_000).saturating_add(metadata.mtime_nsec() / 1000);
-    Ok(seen(WallTime::from_micros(micros), &content))
+    let record = listing.records.pop().ok_or(Failure::Internal)?;
+    Ok(BeatSeen::of(record.beat, record.says))
 }
 
-/// It beats when its modification time or its content has changed, never by its age: an old time is a quiet worker or a
-/// wrong clock.
-fn seen(modified: WallTime, content: &[u8]) -> BeatSeen {
-    let reading = heartbeat::read(content);
-    let written = [&modified.micros().to_be_bytes(), content].concat();
-    BeatSeen { mark: reading.mark(&written, 0), stamp: reading.stamp, declared: reading.declared, says: reading.says }
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_touch_or_a_change_of_what_stands_in_it_is_a_beat_and_no_file_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("beat");
+        let beat = BeatPath::new(path.clone());
+        assert_eq!(beat.look().await.unwrap().mark, None);
+        fs::write(&path, "").unwrap();
+        let first = beat.look().await.unwrap().mark;
+        assert!(first.is_some());
+        assert_eq!(beat.look().await.unwrap().mark, first);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000)).unwrap();
+        let touched = beat.look().await.unwrap().mark;
+        assert!(touched.is_some() && touched != first, "in whatever year");
+        fs::write(&path, r#"{"alive":false,"interval":7}"#).unwrap();
+        let said = beat.look().await.unwrap();
+        assert_ne!(said.mark, touched);
+        assert_eq!((said.says.alive, said.declared), (Some(false), Some(Duration::from_secs(7))));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(beat.look().await.unwrap().mark, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_a_failed_look_and_a_huge_one_beats() {
+        let folder = tempfile::tempdir().unwrap();
+        let beat = BeatPath::new(folder.path().to_owned());
+        assert_eq!(beat.look().await.unwrap_err(), Failure::WrongType);
+        let path = folder.path().join("beat");
+        fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let huge = BeatPath::new(path).look().await.unwrap();
+        assert!(huge.mark.is_some());
+    }
 }

@@ -1,112 +1,125 @@
-//! The worker's own metrics: one request, and the two figures that tell whether it makes progress.
+//! The worker's own metrics, through the reader that the exporter has for them, and the two figures that tell whether it
+//! makes progress.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use verdict::read::exposition::{self, Limits};
+use arc_swap::ArcSwap;
+use verdict::evidence::{Observation, Reach, Report, Scope, WorkerKey};
+use verdict::read::worker_metrics::{Names, Series};
 use verdict::words::Failure;
 
-use super::OwnMetrics;
+use super::judge::METRICS_INTERVAL;
 use super::progress::MetricsSeen;
-use crate::observe::page::Page;
+use super::{OwnMetrics, source};
+use crate::config::{self, HttpTarget, Targets};
+use crate::observe::Observe;
+use crate::observe::metrics::MetricsSource;
 
-/// The text format before the other: it is the one that every library writes.
-const ACCEPT: &str = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1";
 /// Temporal's SDKs: long polls that came to an end, with a task or without. They end every minute on an idle queue.
 const PROGRESS: &str = "temporal_long_request";
 /// Temporal's SDKs: slots in use. A worker that has none free does not poll.
 const BUSY: &str = "temporal_worker_task_slots_used";
+/// An exposition of one worker is some hundred kilobytes at most.
+const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// The metrics of one worker.
-#[derive(Debug)]
 pub(super) struct Metrics {
-    page: Page,
-    progress: String,
-    busy: Option<String>,
+    source: MetricsSource,
+    worker: Scope,
 }
 
 impl Metrics {
     /// Nothing is fetched yet.
-    pub(super) fn new(own: OwnMetrics, timeout: Duration) -> Self {
-        // What is named counts alone; where nothing is, a Temporal SDK is known by its names.
-        let busy = own.busy.or_else(|| own.progress.is_none().then(|| BUSY.to_owned()));
-        Self { page: Page::new(own.url, timeout), progress: own.progress.unwrap_or_else(|| PROGRESS.to_owned()), busy }
+    pub(super) fn new(own: OwnMetrics) -> Self {
+        let key = WorkerKey::new("sidecar", "worker");
+        let target = HttpTarget {
+            id: Arc::clone(&key.worker),
+            fleet: Arc::clone(&key.fleet),
+            url: own.url.clone(),
+            access: None,
+        };
+        let known = Arc::new(ArcSwap::from_pointee(HashMap::from([(key.clone(), target)])));
+        let metrics = config::MetricsSource {
+            targets: Targets::of(Vec::new(), config::MetricsSource::PATH),
+            names: names(own),
+            max_body: MAX_BODY,
+        };
+        let source = source("metrics", (METRICS_INTERVAL, METRICS_INTERVAL), config::Detail::Metrics(metrics.clone()));
+        Self { source: MetricsSource::new(&source, &metrics, known), worker: Scope::Worker(key) }
     }
 
     /// One look.
     pub(super) async fn look(&self) -> Result<MetricsSeen, Failure> {
-        let (body, content_type) = self.page.fetch(ACCEPT).await?;
-        figures(&body, content_type.as_deref(), &self.progress, self.busy.as_deref())
-    }
-}
-
-/// Reads both figures: all series of a name together.
-fn figures(
-    body: &[u8],
-    content_type: Option<&str>,
-    progress: &str,
-    busy: Option<&str>,
-) -> Result<MetricsSeen, Failure> {
-    let format = exposition::format_of(content_type).ok_or(Failure::BodyInvalid)?;
-    let mut seen = MetricsSeen::default();
-    let read = exposition::read(body, format, &Limits::default(), &mut |family| {
-        for sample in family.samples.iter().filter(|sample| sample.value.is_finite()) {
-            if is(sample.name, progress) {
-                *seen.progress.get_or_insert(0.0) += sample.value;
+        match self.source.look(&self.worker).await {
+            Ok(Report::Worker(observation)) => seen(&observation),
+            Ok(Report::Listing(_) | Report::Queue(_)) => Err(Failure::Internal),
+            // Who refuses to answer so often is there.
+            Err(Failure::Throttled) => {
+                Ok(MetricsSeen { unreadable: Some(Failure::Throttled), ..MetricsSeen::default() })
             }
-            if busy.is_some_and(|busy| is(sample.name, busy)) {
-                *seen.busy.get_or_insert(0.0) += sample.value;
-            }
-        }
-    });
-    match read {
-        Ok(()) => Ok(seen),
-        Err(mistakes) => {
-            let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
-            tracing::debug!(mistakes = mistakes.len(), first, "the worker's metrics cannot be read");
-            Err(Failure::BodyInvalid)
+            Err(failure) => Err(failure),
         }
     }
 }
 
-/// A counter goes by its name with and without `_total`: which one a library writes, people do not remember.
-fn is(sample: &str, wanted: &str) -> bool {
-    let bare = |name: &'_ str| name.strip_suffix("_total").map_or(name.len(), str::len);
-    sample == wanted || sample.get(..bare(sample)) == wanted.get(..bare(wanted))
+/// What is named counts alone; where nothing is, a Temporal SDK is known by its names.
+fn names(own: OwnMetrics) -> Names {
+    let known = |name: &str| Series::parse(name).ok();
+    let busy = if own.progress.is_some() { own.busy } else { own.busy.or_else(|| known(BUSY)) };
+    Names {
+        progress: Vec::from_iter(own.progress.or_else(|| known(PROGRESS))),
+        in_flight: Vec::from_iter(busy),
+        temporal_prefix: String::new(),
+        ..Names::default()
+    }
+}
+
+fn seen(observation: &Observation) -> Result<MetricsSeen, Failure> {
+    match observation.reach {
+        Some(Reach::Missed(failure) | Reach::Misconfigured(failure)) => Err(failure),
+        Some(Reach::Answered { .. }) | None => Ok(MetricsSeen {
+            progress: observation.numbers.progress,
+            busy: observation.numbers.in_flight,
+            unreadable: observation.says.unreadable,
+        }),
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use verdict::read::exposition::{Format, Limits};
+    use verdict::read::worker_metrics;
+
     use super::*;
 
     const TEXT: &[u8] = b"# TYPE temporal_long_request counter\n\
         temporal_long_request{operation=\"PollActivityTaskQueue\"} 3\n\
         temporal_long_request{operation=\"PollWorkflowTaskQueue\"} 4\n\
         # TYPE temporal_worker_task_slots_used gauge\n\
-        temporal_worker_task_slots_used{worker_type=\"ActivityWorker\"} 2\n";
+        temporal_worker_task_slots_used{worker_type=\"ActivityWorker\"} 2\n\
+        # TYPE turns_total counter\n\
+        turns_total 5\n";
 
-    #[test]
-    fn all_series_of_a_name_count_together() {
-        let seen = figures(TEXT, Some("text/plain"), PROGRESS, Some(BUSY));
-        assert_eq!(seen, Ok(MetricsSeen { progress: Some(7.0), busy: Some(2.0) }));
+    fn figures(progress: Option<&str>) -> (Option<u64>, Option<u64>) {
+        let url = "http://127.0.0.1/metrics".parse().unwrap();
+        let progress = progress.map(|name| Series::parse(name).unwrap());
+        let names = names(OwnMetrics { url, progress, busy: None, limit: METRICS_INTERVAL });
+        let numbers = worker_metrics::read(TEXT, Format::Text, &Limits::default(), &names).unwrap().numbers;
+        (numbers.progress, numbers.in_flight)
     }
 
     #[test]
-    fn a_counter_goes_by_its_name_with_and_without_total() {
-        for (sample, wanted, same) in [
-            ("loops_total", "loops_total", true),
-            ("loops_total", "loops", true),
-            ("loops", "loops_total", true),
-            ("loops_created", "loops", false),
-            ("loops_total_total", "loops", false),
-        ] {
-            assert_eq!(is(sample, wanted), same, "{sample} {wanted}");
+    fn a_temporal_sdk_is_known_by_its_names_and_all_series_of_a_name_count_together() {
+        assert_eq!(figures(None), (Some(7.0_f64.to_bits()), Some(2)));
+    }
+
+    #[test]
+    fn what_is_named_counts_alone_and_goes_with_and_without_total() {
+        for name in ["turns", "turns_total"] {
+            assert_eq!(figures(Some(name)), (Some(5.0_f64.to_bits()), None), "{name}");
         }
-    }
-
-    #[test]
-    fn what_is_no_exposition_is_a_failed_look_and_a_missing_name_is_none() {
-        assert_eq!(figures(b"<html>", Some("text/html"), "a", None), Err(Failure::BodyInvalid));
-        assert_eq!(figures(b"a b c d\n", Some("text/plain"), "a", None), Err(Failure::BodyInvalid));
-        assert_eq!(figures(TEXT, None, "nothing", None), Ok(MetricsSeen::default()));
+        assert_eq!(figures(Some("nothing")), (None, None));
     }
 }

@@ -32,6 +32,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use url::Url;
+use verdict::read::worker_metrics::Series;
 
 use self::beat::BeatWatch;
 use self::board::Board;
@@ -100,9 +101,9 @@ pub struct OwnMetrics {
     /// Where they are.
     pub url: Url,
     /// The counter of its progress.
-    pub progress: Option<String>,
+    pub progress: Option<Series>,
     /// The gauge of what it has in hand.
-    pub busy: Option<String>,
+    pub busy: Option<Series>,
     /// How long the counter may stand still.
     pub limit: Duration,
 }
@@ -173,7 +174,10 @@ pub async fn run(settings: Settings) -> Result<u8, Broken> {
     let mut judge = Judge::new(settings.start_grace);
     judge.process = locate.as_ref().map(|_| ProcessWatch::default());
     judge.file = settings.file.as_ref().map(|file| BeatWatch::new(file.interval, file.max_quiet, FILE_LOOKS));
-    judge.metrics = settings.metrics.as_ref().map(|own| MetricsWatch::new(own.progress.clone(), own.limit));
+    judge.metrics = settings
+        .metrics
+        .as_ref()
+        .map(|own| MetricsWatch::new(own.progress.as_ref().map(ToString::to_string), own.limit));
     judge.redis = settings.redis.as_ref().map(|key| BeatWatch::new(key.interval, key.max_quiet, REDIS_LOOKS));
     judge.temporal = settings.temporal.as_ref().map(|ask| TemporalWatch::new(ask.task_queues.clone()));
     let queues = settings.temporal.as_ref().map(|ask| ask.task_queues.join(",")).filter(|queues| !queues.is_empty());
@@ -185,10 +189,10 @@ pub async fn run(settings: Settings) -> Result<u8, Broken> {
         tokio::spawn(watch::process(Arc::clone(&board), Arc::clone(locate)));
     }
     if let Some(file) = settings.file {
-        tokio::spawn(watch::file(Arc::clone(&board), BeatPath::new(file.path, TIMEOUT)));
+        tokio::spawn(watch::file(Arc::clone(&board), BeatPath::new(file.path)));
     }
     if let Some(own) = settings.metrics {
-        tokio::spawn(watch::metrics(Arc::clone(&board), metrics::Metrics::new(own, TIMEOUT)));
+        tokio::spawn(watch::metrics(Arc::clone(&board), metrics::Metrics::new(own)));
     }
     if let Some(key) = settings.redis {
         let source =

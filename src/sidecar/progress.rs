@@ -13,12 +13,14 @@ use super::cause::Cause;
 use super::check::{Finding, seconds};
 
 /// What one look at the metrics showed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct MetricsSeen {
-    /// The counter of its progress, all its series together; `None` where there is none.
-    pub(super) progress: Option<f64>,
+    /// Changes with the counter of its progress, all its series together; `None` where there is none.
+    pub(super) progress: Option<u64>,
     /// Slots or tasks in use: whoever has some is busy, and busy is not hung.
-    pub(super) busy: Option<f64>,
+    pub(super) busy: Option<u64>,
+    /// Why its answer cannot be used. It has answered all the same.
+    pub(super) unreadable: Option<Failure>,
 }
 
 /// Watches the metrics of one worker.
@@ -64,14 +66,20 @@ impl MetricsWatch {
                 return;
             }
         };
-        self.absent = None;
+        self.absent = seen.unreadable;
         self.reach.get_or_insert_with(|| Channel::found(now, None)).answered(now, wall);
-        self.busy = seen.busy.is_some_and(|busy| busy > 0.0);
+        if let Some(failure) = seen.unreadable {
+            if let Some(progress) = &mut self.progress {
+                progress.blinded(failure);
+            }
+            return;
+        }
+        self.busy = seen.busy.is_some_and(|busy| busy > 0);
         let Some(value) = seen.progress else {
             self.absent = self.named.is_some().then_some(Failure::FieldInvalid);
             return;
         };
-        let mark = Some(Mark::bytes(&value.to_bits().to_be_bytes()));
+        let mark = Some(Mark::bytes(&value.to_be_bytes()));
         match &mut self.progress {
             // What stood still while it was busy is not held against it afterwards.
             Some(progress) if self.busy => {

@@ -32,7 +32,7 @@ pub(super) async fn process(board: Arc<Board>, locate: Arc<Mutex<Locate>>) {
 }
 
 /// Looks at the heartbeat file for ever.
-pub(super) async fn file(board: Arc<Board>, mut path: BeatPath) {
+pub(super) async fn file(board: Arc<Board>, path: BeatPath) {
     loop {
         let outcome = path.look().await;
         let (now, wall) = (board.clock().now(), board.clock().wall());

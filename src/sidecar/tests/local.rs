@@ -152,7 +152,7 @@ fn a_counter_that_stands_still_convicts_at_its_limit_unless_the_worker_is_busy()
     assert!(!flat.live);
     assert_eq!(word(&flat, "metrics"), (Outcome::Fail, "no_progress"));
 
-    let busy = |_| Ok(MetricsSeen { progress: Some(100.0), busy: Some(1.0) });
+    let busy = |_| Ok(MetricsSeen { progress: Some(100), busy: Some(1), unreadable: None });
     watch_metrics(&mut judge, 410, 4000, busy);
     assert!(now(&mut judge, 4000).live, "busy is not hung");
     watch_metrics(&mut judge, 4010, 4290, |_| count(100));
@@ -184,6 +184,17 @@ fn metrics_that_no_longer_answer_convict_after_a_minute_and_never_against_a_beat
     let alone = now(&mut judge, 200);
     assert!(!alone.live);
     assert_eq!(word(&alone, "metrics"), (Outcome::Fail, "refused"));
+}
+
+#[test]
+fn metrics_that_answer_what_cannot_be_read_convict_nobody() {
+    let mut judge = with_metrics(300);
+    watch_metrics(&mut judge, 0, 100, count);
+    let unreadable = |_| Ok(MetricsSeen { unreadable: Some(Failure::HttpStatus), ..MetricsSeen::default() });
+    watch_metrics(&mut judge, 110, 4000, unreadable);
+    let judged = now(&mut judge, 4000);
+    assert!(judged.live && !judged.ready);
+    assert_eq!(word(&judged, "metrics"), (Outcome::Unknown, "http_status"));
 }
 
 #[test]
