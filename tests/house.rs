@@ -6,9 +6,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Left to right. A new room takes its place here; `app` knows all rooms, and the commands know `app`.
-const ROOMS: &[&str] =
-    &["config", "watch", "discovery", "observe", "sidecar", "fleet", "web", "demo", "door", "app", "logging", "cli"];
+/// Left to right. A new room takes its place here; `app` knows all rooms, the commands know `app`, and `bin` the commands.
+const ROOMS: &[&str] = &[
+    "config",
+    "watch",
+    "discovery",
+    "observe",
+    "sidecar",
+    "fleet",
+    "web",
+    "demo",
+    "door",
+    "app",
+    "logging",
+    "cli",
+    "bin",
+];
 
 fn place(room: &str) -> Option<usize> {
     ROOMS.iter().position(|known| *known == room)

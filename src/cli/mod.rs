@@ -59,32 +59,58 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckFlags),
 }
 
+/// The sidecar as a program of its own. What only the exporter needs is not in it, and so not in the memory beside each
+/// worker: the pages of a program that one touches bring their neighbours along.
+#[derive(Debug, Parser)]
+#[command(
+    name = "worker-exporter-sidecar",
+    version,
+    about = "Gives one worker that has none a /health and a /ready; can also start the worker itself."
+)]
+struct SidecarAlone {
+    #[command(flatten)]
+    flags: sidecar::SidecarFlags,
+}
+
 /// Parses the arguments and runs the command. Exit: 0 done, 1 failed, 2 bad usage or bad config.
 pub fn run() -> ExitCode {
-    // Before anything can ask for TLS; it can only fail when it was done already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match parsed::<Arguments>() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // A reader of the help that has gone is no failure.
-            let _ = error.print();
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked_for { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+        Err(code) => return code,
     };
     let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Check(flags) => return check::run(&flags),
         Command::Probe(flags) => probe::run(&flags),
-        Command::Sidecar(flags) => match sidecar::run(*flags) {
-            Ok(code) => return ExitCode::from(code),
-            Err(failed) => Err(failed),
-        },
+        Command::Sidecar(flags) => return ended(sidecar::run(*flags)),
         Command::Healthcheck(flags) => healthcheck::run(&flags),
     };
+    ended(outcome.map(|()| 0))
+}
+
+/// The same flags, the same answers and the same exit codes as `worker-exporter sidecar`.
+pub fn run_sidecar() -> ExitCode {
+    match parsed::<SidecarAlone>() {
+        Ok(alone) => ended(sidecar::run(alone.flags)),
+        Err(code) => code,
+    }
+}
+
+fn parsed<Wanted: Parser>() -> Result<Wanted, ExitCode> {
+    // Before anything can ask for TLS; it can only fail when it was done already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Wanted::try_parse().map_err(|error| {
+        // A reader of the help that has gone is no failure.
+        let _ = error.print();
+        let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if asked_for { ExitCode::SUCCESS } else { ExitCode::from(2) }
+    })
+}
+
+fn ended(outcome: Result<u8, Failed>) -> ExitCode {
     let (text, code) = match outcome {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(code) => return ExitCode::from(code),
         Err(Failed::Run(text)) => (text, 1),
         Err(Failed::Usage(text)) => (text, 2),
     };
@@ -126,6 +152,7 @@ mod tests {
     #[test]
     fn the_table_of_flags_is_sound() {
         Arguments::command().debug_assert();
+        SidecarAlone::command().debug_assert();
     }
 
     #[test]

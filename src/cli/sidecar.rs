@@ -18,8 +18,8 @@ use crate::sidecar::{self, AskTemporal, BeatFile, BeatKey, OwnMetrics, Settings,
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "One piece of evidence at least, or the worker itself after `--`:\n\n  \
-    worker-exporter sidecar --heartbeat-file=/run/worker/beat\n  \
-    worker-exporter sidecar --temporal -- python worker.py\n\n\
+    --heartbeat-file=/run/worker/beat\n  \
+    --temporal -- python worker.py\n\n\
     Every flag can be set in the environment: --heartbeat-file is WORKER_EXPORTER_SIDECAR_HEARTBEAT_FILE.")]
 pub(super) struct SidecarFlags {
     /// Address to listen on: `:PORT`, `host:port` or `[::1]:port`.

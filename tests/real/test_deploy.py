@@ -142,7 +142,9 @@ def test_every_argument_in_the_containers_is_one_that_the_program_knows(base, wo
                 if container["image"].startswith("worker-exporter:"):
                     asked += 1
                     # Help is given only once everything before it was understood.
-                    ended = subprocess.run([BINARY, *container["args"], "--help"], capture_output=True, text=True)
+                    program, *more = container.get("command", ["/worker-exporter"])
+                    line = [Path(BINARY).with_name(Path(program).name), *more, *container["args"], "--help"]
+                    ended = subprocess.run(line, capture_output=True, text=True)
                     assert ended.returncode == 0, ended.stderr
     assert asked == 2
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from harness.exporter import BINARY
 from harness.processes import WORKERS, free_port
-from harness.sidecar import Sidecar
+from harness.sidecar import ALONE, Sidecar
 from harness.temporal import TemporalServer
 from harness.wait import hold, wait_for
 
@@ -43,6 +43,15 @@ def test_a_child_gets_its_signals_and_its_exit_code_is_ours(processes):
     assert sidecar.process.wait_gone(10) == 7
     # Once each: the child must not be told twice to leave.
     assert sidecar.process.output().count("got SIGTERM") == 1
+
+
+def test_the_program_of_its_own_takes_the_same_flags_and_ends_the_same_way(processes, beat):
+    sidecar = Sidecar(processes, "--start-grace", "1s", "--heartbeat-file", beat, command=plain("--beat", beat, "--leave-with", 7), program=ALONE)
+    sidecar.wait(20, health=200, ready=200, heartbeat_file="ok", process="ok")
+    sidecar.process.terminate()
+    assert sidecar.process.wait_gone(10) == 7
+    wrong = subprocess.run([*ALONE, "--heartbeat-file.interval", "5s"], capture_output=True, text=True, timeout=20, check=False)
+    assert wrong.returncode == 2 and "--heartbeat-file" in wrong.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
@@ -130,6 +139,7 @@ def test_a_command_that_cannot_be_started_is_an_error_that_says_so(tmp_path):
         (["--redis.url", "redis://u:secret@h", "--redis.key", "k"], "credentials do not belong"),
         (["--metrics.progress", "n"], "--metrics.url"),
         (["--metrics.url", "ftp://h"], "http://127.0.0.1:9000/metrics"),
+        (["--metrics.url", "http://h", "--metrics.progress", "a-b"], "jobs_total"),
         (["--heartbeat-file", "f", "--start-grace", "5"], "no unit"),
         (["--heartbeat-file", "f", "--start-grace", "0s"], "longer than 0s"),
         (["--heartbeat-file", "f", "--web.listen-address", "8001"], "it has no port"),

@@ -5,18 +5,23 @@ import os
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from .exporter import BINARY
 from .processes import free_port
 from .wait import wait_for
 
+# The sidecar as a program of its own, which is built beside the exporter.
+ALONE = (Path(BINARY).with_name("worker-exporter-sidecar"),)
+COMMAND = (BINARY, "sidecar")
+
 
 class Sidecar:
-    def __init__(self, processes, *args, command=(), env=None, prefix=(), host="127.0.0.1"):
+    def __init__(self, processes, *args, command=(), env=None, prefix=(), host="127.0.0.1", program=COMMAND):
         self.url = f"http://{host}:{free_port()}"
         # Nothing that the person who runs the tests has set gets in.
         clean = {name: None for name in os.environ if name.startswith(("TEMPORAL_", "WORKER_EXPORTER_"))}
-        line = [*prefix, BINARY, "sidecar", "--web.listen-address", self.url.removeprefix("http://"), *args]
+        line = [*prefix, *program, "--web.listen-address", self.url.removeprefix("http://"), *args]
         if command:
             line += ["--", *command]
         self.process = processes.start("sidecar", line, {**clean, **(env or {})})
