@@ -300,9 +300,9 @@ def test_a_temporal_worker_is_ready_when_it_polls_and_draining_until_it_has_left
     sidecar.wait(40, health=200, ready=200)
     status, body = sidecar.ask("/ready")
     assert (body["status"], body["worker"], body["task_queue"]) == ("ready", "running", "orders")
-    assert {check["name"]: check["status"] for check in body["checks"]} == dict.fromkeys(
-        ("process", "temporal", "registered", "polling"), "pass"
-    )
+    # A beat that comes late on a busy machine is a warning for a moment.
+    passing = dict.fromkeys(("process", "temporal", "registered", "polling"), "pass")
+    wait_for(lambda: {check["name"]: check["status"] for check in sidecar.ask("/ready")[1]["checks"]} == passing, 30, "every check to pass")
     ids = temporal.run_workflows("wait", seconds=6)
     wait_for(lambda: temporal.finished(ids) == 0 and "wait" in str(ids), 5, "the workflow to be there")
     os.kill(sidecar.process.pid, signal.SIGTERM)
