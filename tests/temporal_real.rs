@@ -303,7 +303,7 @@ async fn a_queue_shows_what_waits_and_who_polls() {
     .await;
     assert_eq!((&*poller.identity, &*poller.slot.key.worker), ("4711@box@orders", "box/orders"));
     assert!(poller.last_access.is_some());
-    assert_eq!(poller.build_id, None);
+    assert_eq!(poller.version, None);
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verdict::evidence::{Info, Model, QueueKey, Said, TypeReport, WorkerKey};
+use verdict::evidence::{Info, Model, QueueKey, Said, TypeReport, Version, WorkerKey};
 use verdict::rules::Page;
 use verdict::snapshot::{
-    ChannelView, CheckView, Finding, FleetView, Histogram, NumbersView, QueueView, Snapshot, SourceView, WorkView,
-    WorkerView,
+    ChannelView, CheckView, Finding, FleetView, Histogram, NumbersView, QueueView, Snapshot, SourceView, VersionView,
+    WorkView, WorkerView,
 };
 use verdict::time::{Moment, WallTime};
-use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
+use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType, VersionStatus};
 
 /// When all samples are taken.
 pub(crate) const NOW: WallTime = WallTime::from_micros(1_800_000_000_000_000);
@@ -160,6 +160,25 @@ fn queue(key: QueueKey, backlog: u64) -> QueueView {
         workers_silent: u64::from(backlog > 0),
         last_success: Some(earlier(2)),
         failure: None,
+        versions: Vec::new(),
+        issues: Vec::new(),
+    }
+}
+
+/// A new version is current and nobody polls for it, while the one before it drains.
+fn deployed(queue: QueueView) -> QueueView {
+    let version = |build: &str, status, pollers, backlog| VersionView {
+        version: Version::new("shop", build),
+        status,
+        ramp_ratio: None,
+        pollers: Some(pollers),
+        backlog: Some(backlog),
+        backlog_age_seconds: Some(if backlog > 0 { 111.0 } else { 0.0 }),
+    };
+    QueueView {
+        versions: vec![version("v2", VersionStatus::Current, 0, 60), version("v1", VersionStatus::Draining, 4, 0)],
+        issues: vec!["no worker polls for shop:v2, the current version: new work waits".to_owned()],
+        ..queue
     }
 }
 
@@ -269,7 +288,7 @@ pub(crate) fn night() -> Snapshot {
             FleetView { expected_workers: None, ..fleet("reports", [0, 0, 1, 0, 0, 0, 1]) },
         ],
         queues: vec![
-            queue(queue_key("cluster", "mail", TaskType::Workflow), 60),
+            deployed(queue(queue_key("cluster", "mail", TaskType::Workflow), 60)),
             queue(queue_key("cluster", "mail", TaskType::Activity), 0),
         ],
         sources: vec![source("probes", SourceKind::Http), source("cluster", SourceKind::Temporal), broken],

@@ -21,8 +21,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use temporalio_protos::temporal::api::namespace::v1::{NamespaceInfo, namespace_info::Capabilities};
 use temporalio_protos::temporal::api::workflowservice::v1::{
     DescribeNamespaceRequest, DescribeNamespaceResponse, DescribeTaskQueueRequest, DescribeTaskQueueResponse,
-    DescribeWorkerRequest, DescribeWorkerResponse, GetSystemInfoRequest, GetSystemInfoResponse, ListWorkersRequest,
-    ListWorkersResponse,
+    DescribeWorkerDeploymentRequest, DescribeWorkerDeploymentResponse, DescribeWorkerDeploymentVersionRequest,
+    DescribeWorkerDeploymentVersionResponse, DescribeWorkerRequest, DescribeWorkerResponse, GetSystemInfoRequest,
+    GetSystemInfoResponse, ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse,
+    ListWorkerDeploymentsRequest, ListWorkerDeploymentsResponse, ListWorkersRequest, ListWorkersResponse,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -49,6 +51,10 @@ pub struct Script {
     list: Option<Handler<ListWorkersRequest, ListWorkersResponse>>,
     worker: Option<Handler<DescribeWorkerRequest, DescribeWorkerResponse>>,
     queue: Option<Handler<DescribeTaskQueueRequest, DescribeTaskQueueResponse>>,
+    deployments: Option<Handler<ListWorkerDeploymentsRequest, ListWorkerDeploymentsResponse>>,
+    deployment: Option<Handler<DescribeWorkerDeploymentRequest, DescribeWorkerDeploymentResponse>>,
+    version: Option<Handler<DescribeWorkerDeploymentVersionRequest, DescribeWorkerDeploymentVersionResponse>>,
+    partitions: Option<Handler<ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse>>,
 }
 
 impl Script {
@@ -96,6 +102,41 @@ impl Script {
         say: impl Fn(DescribeTaskQueueRequest) -> Reply<DescribeTaskQueueResponse> + Send + Sync + 'static,
     ) -> Self {
         self.queue = Some(Arc::new(say));
+        self
+    }
+
+    pub fn deployments(
+        mut self,
+        say: impl Fn(ListWorkerDeploymentsRequest) -> Reply<ListWorkerDeploymentsResponse> + Send + Sync + 'static,
+    ) -> Self {
+        self.deployments = Some(Arc::new(say));
+        self
+    }
+
+    pub fn deployment(
+        mut self,
+        say: impl Fn(DescribeWorkerDeploymentRequest) -> Reply<DescribeWorkerDeploymentResponse> + Send + Sync + 'static,
+    ) -> Self {
+        self.deployment = Some(Arc::new(say));
+        self
+    }
+
+    pub fn version(
+        mut self,
+        say: impl Fn(DescribeWorkerDeploymentVersionRequest) -> Reply<DescribeWorkerDeploymentVersionResponse>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.version = Some(Arc::new(say));
+        self
+    }
+
+    pub fn partitions(
+        mut self,
+        say: impl Fn(ListTaskQueuePartitionsRequest) -> Reply<ListTaskQueuePartitionsResponse> + Send + Sync + 'static,
+    ) -> Self {
+        self.partitions = Some(Arc::new(say));
         self
     }
 }
@@ -226,12 +267,21 @@ async fn route(request: HttpRequest<Incoming>, shared: &Shared) -> HttpResponse<
         "ListWorkers" => unary(request, script.list.as_ref()).await,
         "DescribeWorker" => unary(request, script.worker.as_ref()).await,
         "DescribeTaskQueue" => unary(request, script.queue.as_ref()).await,
+        // Asked beside the looks: a script about something else has no deployments, and one partition.
+        "ListWorkerDeployments" => unary(request, script.deployments.as_ref().or(Some(&nothing()))).await,
+        "ListTaskQueuePartitions" => unary(request, script.partitions.as_ref().or(Some(&nothing()))).await,
+        "DescribeWorkerDeployment" => unary(request, script.deployment.as_ref()).await,
+        "DescribeWorkerDeploymentVersion" => unary(request, script.version.as_ref()).await,
         _ => None,
     };
     answered.unwrap_or_else(|| {
         shared.unexpected.lock().unwrap().push(method.clone());
         Status::internal(format!("the fake does not expect {method}")).into_http()
     })
+}
+
+fn nothing<Q: 'static, A: Default + 'static>() -> Handler<Q, A> {
+    Arc::new(|_| Reply::Say(A::default()))
 }
 
 async fn unary<Q, A>(

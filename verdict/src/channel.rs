@@ -103,6 +103,12 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// True when a look that shows this would be a move.
+    #[must_use]
+    pub fn moves_to(&self, mark: Option<Mark>) -> bool {
+        mark.is_some() && mark != self.mark
+    }
+
     /// First sight, which is not a move.
     #[must_use]
     pub fn found(now: Moment, mark: Option<Mark>) -> Self {

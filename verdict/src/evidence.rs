@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::time::{Moment, WallTime};
+pub use crate::versions::{Version, VersionReport};
 use crate::words::{Failure, TaskType};
 use crate::work::Work;
 
@@ -97,6 +98,8 @@ pub struct Listing {
     pub unreadable: Vec<(Arc<str>, Failure)>,
     /// Queues that are registered there, served or not: from now on they are watched.
     pub queues: Vec<Arc<str>>,
+    /// The same where the type of the tasks is known, and whether heartbeats are on or not.
+    pub served: Vec<(Arc<str>, TaskType)>,
 }
 
 /// Where a record belongs.
@@ -507,6 +510,12 @@ pub struct QueueReport {
     pub pollers: Vec<Poller>,
     /// Build ids that receive tasks now (current and ramping); empty where the queue is not versioned.
     pub serving_builds: Vec<Arc<str>>,
+    /// Its workers by version, where versions are in use: those that are given tasks, whether anybody polls for them or
+    /// not, and those that poll.
+    pub versions: Vec<VersionReport>,
+    /// Not every place was seen in which somebody may poll: who is not among the pollers, or did not move, may poll all
+    /// the same.
+    pub partial: bool,
 }
 
 /// One poller of a queue.
@@ -518,8 +527,8 @@ pub struct Poller {
     pub last_access: Option<WallTime>,
     /// Where a worker that polls and is never listed belongs (its heartbeats are off).
     pub slot: Slot,
-    /// Build id, when it is versioned.
-    pub build_id: Option<Arc<str>>,
+    /// Its version, when it has one.
+    pub version: Option<Version>,
 }
 
 #[cfg(test)]

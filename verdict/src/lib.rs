@@ -20,6 +20,7 @@ pub mod source;
 pub mod state;
 pub mod tally;
 pub mod time;
+pub mod versions;
 pub mod window;
 pub mod words;
 pub mod work;

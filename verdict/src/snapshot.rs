@@ -12,7 +12,8 @@ use crate::evidence::{Info, Model, Numbers, QueueKey, Said, TypeReport, WorkerKe
 use crate::rules::Page;
 use crate::tally::Totals;
 use crate::time::{Moment, WallTime};
-use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
+use crate::versions::Version;
+use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType, VersionStatus};
 
 /// Everything known at one moment.
 #[derive(Clone, Debug, Default)]
@@ -302,6 +303,28 @@ pub struct QueueView {
     pub last_success: Option<WallTime>,
     /// Why the last look failed, while it fails.
     pub failure: Option<Failure>,
+    /// Its workers by version, where versions are in use.
+    pub versions: Vec<VersionView>,
+    /// What is wrong with it, one sentence each.
+    pub issues: Vec<String>,
+}
+
+/// One version of the workers of a queue.
+#[derive(Clone, Debug, Serialize)]
+pub struct VersionView {
+    /// Which; both names are empty for workers without a version.
+    #[serde(flatten)]
+    pub version: Version,
+    /// Where it stands.
+    pub status: VersionStatus,
+    /// The share of new work that it is given while it ramps, 0 to 1.
+    pub ramp_ratio: Option<f64>,
+    /// Pollers of it, less those whose worker is known to be down or to have said goodbye.
+    pub pollers: Option<u64>,
+    /// Tasks that wait for it, about.
+    pub backlog: Option<u64>,
+    /// Age of the head of those tasks, seconds.
+    pub backlog_age_seconds: Option<f64>,
 }
 
 impl QueueView {
@@ -323,6 +346,8 @@ impl QueueView {
             workers_silent: 0,
             last_success: None,
             failure: None,
+            versions: Vec::new(),
+            issues: Vec::new(),
         }
     }
 }

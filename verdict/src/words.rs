@@ -106,6 +106,19 @@ impl Failure {
 }
 
 words! {
+    /// Where a version of the workers of a queue stands in its deployment.
+    pub enum VersionStatus {
+        Current = "current": "New work goes to it.",
+        Ramping = "ramping": "A share of the new work goes to it.",
+        Draining = "draining": "No new work goes to it; workflows that are pinned to it still run.",
+        Drained = "drained": "No new work goes to it, and nothing that is pinned to it runs.",
+        Inactive = "inactive": "No work goes to it: never current nor ramping, or workers without a version beside a current one.",
+        Created = "created": "Known to the server, and never polled for.",
+        Unknown = "unknown": "The server did not say, or its word is a new one.",
+    }
+}
+
+words! {
     /// The seven states of a worker.
     pub enum State {
         Unknown = "unknown": "Nothing can be said: its sources fail, or have not been looked at yet.",

@@ -379,7 +379,7 @@ fn a_busy_worker_that_falls_idle_is_healthy_though_its_polls_come_each_minute_no
                     identity: "7@h".into(),
                     last_access: Some(wall(poll)),
                     slot: Slot { key: WorkerKey::new("default/orders", "h/orders"), exclusive: false },
-                    build_id: None,
+                    version: None,
                 }],
                 ..QueueReport::default()
             }))),
@@ -451,7 +451,7 @@ fn pollers_without_heartbeats_that_come_and_go_do_not_fill_the_memory() {
                         identity: identity.into(),
                         last_access: Some(wall(t)),
                         slot: Slot { key: WorkerKey::new("default/orders", host), exclusive: false },
-                        build_id: None,
+                        version: None,
                     }],
                     ..QueueReport::default()
                 })))

@@ -25,6 +25,15 @@ pub(super) struct Held {
     pub(super) for_another: Duration,
 }
 
+/// What a question beside the looks is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// A verdict hangs on it.
+    Pressing,
+    /// It is good to know, some time.
+    Idle,
+}
+
 /// A token bucket whose rate halves when the server complains and comes back request by request.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -66,6 +75,17 @@ impl Budget {
         }
         self.tokens -= 1.0;
         Ok(wait)
+    }
+
+    /// True when there is room at once for a question that could as well come later.
+    pub(super) fn has_room(&mut self, now: Moment, worth: Worth) -> bool {
+        self.fill(now);
+        // What others will want soon stays.
+        let kept = match worth {
+            Worth::Pressing => 1.0,
+            Worth::Idle => self.burst / 2.0,
+        };
+        self.resume.is_none_or(|resume| now >= resume) && self.tokens >= 1.0 + kept
     }
 
     /// The server said `ResourceExhausted`.
@@ -202,6 +222,23 @@ mod tests {
         let resumed = at(0.0) + budget.ask(at(0.0), PATIENT).unwrap_err().for_another;
         assert_eq!(budget.ask(resumed, PATIENT), Ok(Duration::ZERO), "one to try with");
         assert!(budget.ask(resumed, PATIENT).unwrap() > Duration::from_millis(100), "and no burst behind it");
+    }
+
+    #[test]
+    fn what_others_will_want_soon_stays_and_a_pause_has_room_for_nothing() {
+        for (worth, expected) in [(Worth::Idle, 2), (Worth::Pressing, 4)] {
+            let mut budget = Budget::new(5.0, 7, at(0.0));
+            let mut sent = 0;
+            while budget.has_room(at(0.0), worth) {
+                budget.ask(at(0.0), Duration::ZERO).unwrap();
+                sent += 1;
+            }
+            assert_eq!(sent, expected, "of five");
+            assert!(budget.ask(at(0.0), Duration::ZERO).is_ok(), "which others can have");
+            assert!(budget.has_room(at(1.0), worth));
+            budget.throttled(at(1.0));
+            assert!(!budget.has_room(at(1.5), worth));
+        }
     }
 
     #[test]

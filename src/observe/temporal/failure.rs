@@ -42,6 +42,11 @@ pub(super) fn failure(status: &Status) -> Failure {
     }
 }
 
+/// A refusal that asking again at the next look would not change: an old server, a missing right, a name it does not take.
+pub(super) fn is_for_good(failure: Failure) -> bool {
+    matches!(failure, Failure::Unimplemented | Failure::PermissionDenied | Failure::InvalidArgument | Failure::NotFound)
+}
+
 /// What broke under the call, where the chain of causes shows it.
 fn beneath(status: &Status) -> Option<Failure> {
     let mut cause = status.source();

@@ -3,6 +3,9 @@
 //! The list of workers is worth more than the figures of the queues, so a look at a queue gives up its place in the
 //! budget sooner. A look that the budget holds back fails as `throttled`: evidence of nothing.
 
+mod aside;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +24,11 @@ use verdict::words::{Failure, TaskType};
 
 use super::budget::Budget;
 use super::client::{Client, Wire};
+use super::deployments::Deployments;
 use super::details::Details;
 use super::naming::Names;
 use super::pages::{Pages, Record};
+use super::partitions::Partitions;
 use super::read::{RateLimits, Reader, wall};
 use crate::config;
 use crate::observe::Observe;
@@ -55,6 +60,8 @@ pub struct TemporalSource {
     names: Mutex<Names>,
     details: Mutex<Details>,
     server: Mutex<Server>,
+    deployments: Mutex<Deployments>,
+    partitions: Mutex<HashMap<(Arc<str>, TaskType), Partitions>>,
 }
 
 /// What is known of the server, and how it must be asked.
@@ -117,6 +124,8 @@ impl TemporalSource {
             budget: Mutex::new(Budget::new(settings.requests_per_second, seed, Moment::START)),
             names: Mutex::new(Names::new(fleet, Arc::clone(&settings.namespace))),
             details: Mutex::default(),
+            partitions: Mutex::default(),
+            deployments: Mutex::new(Deployments::new(settings.requests_per_second)),
             server: Mutex::new(Server { features: None, version: None, page: FURTHER_PAGE, said: None }),
         }
     }
@@ -127,6 +136,14 @@ impl TemporalSource {
 
     async fn listing(&self) -> Result<Listing, Failure> {
         let allowance = Allowance { until: self.now() + self.timeout, patience: self.timeout };
+        let mut listing = self.workers(allowance).await?;
+        self.ask_of_deployments(allowance).await;
+        hold(&self.partitions).retain(|_, partitions| !partitions.is_idle(self.now()));
+        listing.served = hold(&self.deployments).queues();
+        Ok(listing)
+    }
+
+    async fn workers(&self, allowance: Allowance) -> Result<Listing, Failure> {
         if !self.heartbeats(allowance).await? {
             self.say(Some(Blind::SwitchedOff));
             return Ok(Listing::default());
@@ -252,13 +269,17 @@ impl TemporalSource {
         let answer = self
             .ask(request, allowance, |mut wire, request| async move { wire.describe_task_queue(request).await })
             .await?;
+        let polling = self.polling(key, task_queue_type, &answer.pollers, allowance).await;
+        hold(&self.deployments).polled(&answer);
+        self.ask_of_deployments(allowance).await;
+        let known = hold(&self.deployments).known(&key.task_queue, key.task_type, self.now());
         let rate_limits = hold(&self.server)
             .version
             .is_some_and(|version| version >= REPORTS_RATE_LIMITS)
             .then_some(RateLimits::Reported);
         let mut names = hold(&self.names);
         let mut reader = Reader { names: &mut names, match_host_pid: self.match_host_pid, now: self.now() };
-        Ok(reader.queue(&key.task_queue, &answer, rate_limits))
+        Ok(reader.queue(&key.task_queue, &answer, &polling, rate_limits, &known))
     }
 
     /// Whether the namespace takes heartbeats. With heartbeats off the list is empty, and that is not "all dead".
@@ -290,8 +311,25 @@ impl TemporalSource {
         Ok(heartbeats)
     }
 
-    /// One request, in its turn.
+    /// One request, in its turn. What failed may come back as another server.
     async fn ask<Q, A, F>(
+        &self,
+        message: Q,
+        allowance: Allowance,
+        send: impl FnOnce(Wire, Request<Q>) -> F,
+    ) -> Result<A, Failure>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let answer = self.send(message, allowance, send).await;
+        if answer.as_ref().is_err_and(|failure| *failure != Failure::Throttled) {
+            hold(&self.server).features = None;
+        }
+        answer
+    }
+
+    /// The same for a question whose failure says nothing about the server.
+    async fn send<Q, A, F>(
         &self,
         message: Q,
         allowance: Allowance,
@@ -325,8 +363,7 @@ impl TemporalSource {
                      requests_per_second if this comes back"
                 );
             }
-            // What failed may come back as another server.
-            Err(_) => hold(&self.server).features = None,
+            Err(_) => {}
         }
         answer
     }

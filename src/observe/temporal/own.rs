@@ -3,11 +3,12 @@
 //! Thousands of sidecars share the quota of one namespace, so each asks little: one small page of the list, filtered by
 //! the server, and the pollers of a queue only where the list leaves a doubt.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use temporalio_protos::temporal::api::enums::v1::TaskQueueType;
-use temporalio_protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueue};
 use temporalio_protos::temporal::api::workflowservice::v1::{
     DescribeNamespaceRequest, DescribeTaskQueueRequest, DescribeWorkerRequest, ListWorkersRequest,
 };
@@ -17,9 +18,11 @@ use verdict::time::{Moment, WallTime};
 use verdict::words::{Failure, TaskType};
 
 use super::client::Client;
+use super::failure::is_for_good;
 use super::naming::Names;
 use super::pages::{Pages, Record};
-use super::read::{Reader, wall};
+use super::partitions::{Partitions, count_of, counting, name_of};
+use super::read::{Reader, access};
 use crate::config;
 
 /// Workers on a page. One process serves a handful of queues, and its dead predecessors stay listed for five minutes.
@@ -102,6 +105,7 @@ pub struct OwnWorker {
     began: Instant,
     names: Mutex<Names>,
     heartbeats: Mutex<Option<(Instant, bool)>>,
+    partitions: Mutex<HashMap<(Arc<str>, TaskType), Partitions>>,
 }
 
 impl OwnWorker {
@@ -114,6 +118,7 @@ impl OwnWorker {
             began: Instant::now(),
             names: Mutex::new(Names::new(None, Arc::clone(&settings.namespace))),
             heartbeats: Mutex::default(),
+            partitions: Mutex::default(),
         }
     }
 
@@ -241,9 +246,50 @@ impl OwnWorker {
             // They have no queue.
             TaskType::LocalActivity => return Ok(None),
         };
+        let root = self.pollers(whose, task_queue.to_owned(), task_queue_type, until).await?;
+        let key = (Arc::from(task_queue), task_type);
+        let now = Moment::after_start(self.began.elapsed());
+        let elsewhere = self.partitions(&key, |partitions| {
+            let due = partitions.root(&root, now);
+            (root.is_empty() || partitions.somebody_is_missing(now)).then_some(due)
+        });
+        // Whoever shows at the root costs one request: thousands of sidecars ask.
+        let Some(mut due) = elsewhere else { return Ok(newest(&root)) };
+        if self.partitions(&key, |partitions| partitions.uncounted(now)) {
+            let count = match self.count(task_queue, task_type, until).await {
+                Ok(count) => Some(count),
+                Err(failure) if is_for_good(failure) => None,
+                Err(failure) => return Err(failure),
+            };
+            due = self.partitions(&key, |partitions| {
+                partitions.counted(count, now);
+                partitions.root(&root, now)
+            });
+        }
+        for partition in due {
+            match self.pollers(whose, name_of(task_queue, partition), task_queue_type, until).await {
+                Ok(pollers) => self.partitions(&key, |partitions| partitions.child(partition, pollers, now)),
+                Err(failure) if is_for_good(failure) => {
+                    self.partitions(&key, |partitions| partitions.refused(now));
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(newest(&self.partitions(&key, |partitions| partitions.polling(&root, now)).pollers))
+    }
+
+    /// Its own polls in one partition, by the name of that.
+    async fn pollers(
+        &self,
+        whose: &Whose,
+        partition: String,
+        task_queue_type: TaskQueueType,
+        until: Instant,
+    ) -> Result<Vec<PollerInfo>, Failure> {
         let request = DescribeTaskQueueRequest {
             namespace: self.namespace.to_string(),
-            task_queue: Some(TaskQueue { name: task_queue.to_owned(), ..TaskQueue::default() }),
+            task_queue: Some(TaskQueue { name: partition, ..TaskQueue::default() }),
             task_queue_type: task_queue_type.into(),
             ..DescribeTaskQueueRequest::default()
         };
@@ -251,9 +297,27 @@ impl OwnWorker {
             .client
             .call(request, left(until), |mut wire, request| async move { wire.describe_task_queue(request).await })
             .await?;
-        let own = answer.pollers.iter().filter(|poller| whose.polls_as(&poller.identity));
-        Ok(own.filter_map(|poller| poller.last_access_time.as_ref().and_then(wall)).max())
+        Ok(answer.pollers.into_iter().filter(|poller| whose.polls_as(&poller.identity)).collect())
     }
+
+    async fn count(&self, task_queue: &str, task_type: TaskType, until: Instant) -> Result<usize, Failure> {
+        let request = counting(&self.namespace, task_queue);
+        let answer =
+            self.client
+                .call(request, left(until), |mut wire, request| async move {
+                    wire.list_task_queue_partitions(request).await
+                })
+                .await?;
+        Ok(count_of(&answer, task_type))
+    }
+
+    fn partitions<T>(&self, key: &(Arc<str>, TaskType), then: impl FnOnce(&mut Partitions) -> T) -> T {
+        then(self.partitions.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
+    }
+}
+
+fn newest(pollers: &[PollerInfo]) -> Option<WallTime> {
+    pollers.iter().filter_map(access).max()
 }
 
 fn left(until: Instant) -> Duration {

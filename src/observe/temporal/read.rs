@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use prost_wkt_types::Timestamp;
 use temporalio_protos::temporal::api::deployment::v1::WorkerDeploymentVersion;
-use temporalio_protos::temporal::api::enums::v1::{WorkerStatus, WorkerVersioningMode};
-use temporalio_protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueueVersioningInfo};
+use temporalio_protos::temporal::api::enums::v1::WorkerStatus;
+use temporalio_protos::temporal::api::taskqueue::v1::PollerInfo;
 use temporalio_protos::temporal::api::worker::v1::{
     WorkerHeartbeat, WorkerListInfo, WorkerPollerInfo, WorkerSlotsInfo,
 };
@@ -17,6 +17,8 @@ use verdict::time::{Moment, WallTime};
 use verdict::words::{Failure, TaskType};
 
 use super::naming::{Bearer, Names};
+use super::partitions::Polling;
+use super::versions::{Known, serving_builds, version_of, versions};
 
 /// The longest interval that an SDK takes, and the one that it uses when nothing is configured.
 const STOCK_INTERVAL: Duration = Duration::from_secs(60);
@@ -24,8 +26,6 @@ const STOCK_INTERVAL: Duration = Duration::from_secs(60);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// The kind of Go's suppliers that give slots by the load of the machine.
 const RESOURCE_BASED: &str = "ResourceBased";
-/// What the API calls the workers that belong to no deployment version.
-const UNVERSIONED: &str = "__unversioned__";
 /// Names that the server keeps for itself. `include_system_workers` hides their workers from 1.32 on only.
 const SYSTEM_PREFIXES: [&str; 3] = ["temporal-sys-", "/temporal-sys/", "/_sys/"];
 
@@ -98,9 +98,12 @@ impl Reader<'_> {
         &mut self,
         task_queue: &str,
         answer: &DescribeTaskQueueResponse,
+        polling: &Polling,
         knows_rate_limits: Option<RateLimits>,
+        known: &Known,
     ) -> QueueReport {
         let stats = answer.stats.as_ref();
+        let pollers = self.pollers(task_queue, &polling.pollers);
         QueueReport {
             backlog: stats.map(|stats| u64::try_from(stats.approximate_backlog_count).unwrap_or(0)),
             backlog_age: stats.map(|stats| stats.approximate_backlog_age.as_ref().and_then(span).unwrap_or_default()),
@@ -111,9 +114,11 @@ impl Reader<'_> {
                 // "yes" needs no version: an old server cannot say it.
                 None => stats.rate_limiting_active.then_some(true),
             }),
-            pollers: self.pollers(task_queue, &answer.pollers),
+            versions: versions(answer.versioning_info.as_ref(), &pollers, known),
+            pollers,
             serving_builds: answer.versioning_info.as_ref().map(serving_builds).unwrap_or_default(),
             ends: [None; 2],
+            partial: polling.partial,
         }
     }
 
@@ -137,7 +142,7 @@ impl Reader<'_> {
                 identity: Arc::from(poller.identity.as_str()),
                 last_access: access(poller),
                 slot: self.names.of_poller(&poller.identity, task_queue, self.now),
-                build_id: versioned_build(poller),
+                version: version_of(poller),
             })
             .collect();
         pollers.sort_by(|a, b| a.identity.cmp(&b.identity));
@@ -207,7 +212,7 @@ pub(super) fn wall(stamp: &Timestamp) -> Option<WallTime> {
     (stamp.seconds > 0).then(|| WallTime::from_micros(micros))
 }
 
-fn span(duration: &prost_wkt_types::Duration) -> Option<Duration> {
+pub(super) fn span(duration: &prost_wkt_types::Duration) -> Option<Duration> {
     Duration::try_from(*duration).ok()
 }
 
@@ -354,36 +359,8 @@ fn numbers(beat: &WorkerHeartbeat, types: &[TypeReport]) -> Numbers {
     }
 }
 
-fn access(poller: &PollerInfo) -> Option<WallTime> {
+pub(super) fn access(poller: &PollerInfo) -> Option<WallTime> {
     poller.last_access_time.as_ref().and_then(wall)
-}
-
-/// Only a versioned poller has a build that decides what it is given: unversioned SDKs send one too.
-fn versioned_build(poller: &PollerInfo) -> Option<Arc<str>> {
-    let options = poller.deployment_options.as_ref()?;
-    (WorkerVersioningMode::try_from(options.worker_versioning_mode) == Ok(WorkerVersioningMode::Versioned))
-        .then(|| text(&options.build_id))
-        .flatten()
-}
-
-/// The builds that are given tasks now. Empty where every worker may get one: an unversioned queue, and one that is on
-/// its way from or to unversioned workers.
-fn serving_builds(info: &TaskQueueVersioningInfo) -> Vec<Arc<str>> {
-    #[expect(deprecated, reason = "the only place where a ramp to unversioned workers shows")]
-    let ramps_to_unversioned = info.ramping_version == UNVERSIONED && info.ramping_version_percentage > 0.0;
-    let current = info.current_deployment_version.as_ref().and_then(|version| text(&version.build_id));
-    let ramping = info
-        .ramping_deployment_version
-        .as_ref()
-        .filter(|_| info.ramping_version_percentage > 0.0)
-        .and_then(|version| text(&version.build_id));
-    match (current, ramping) {
-        _ if ramps_to_unversioned => Vec::new(),
-        (Some(current), Some(ramping)) if current != ramping => vec![current, ramping],
-        (Some(current), _) => vec![current],
-        (None, Some(ramping)) if info.ramping_version_percentage >= 100.0 => vec![ramping],
-        (None, _) => Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 use serde_json::{Map, Value, json};
 use verdict::evidence::QueueKey;
-use verdict::snapshot::{FleetView, QueueView, Snapshot, SourceView};
+use verdict::snapshot::{FleetView, QueueView, Snapshot, SourceView, VersionView};
 use verdict::words::{State, TaskType};
 
 use crate::web::problem::Problem;
@@ -105,11 +105,25 @@ fn queue(queue: &QueueView) -> Value {
         },
         "last_success": queue.last_success,
         "failure": queue.failure,
+        "versions": queue.versions.iter().map(version).collect::<Vec<_>>(),
+        "issues": queue.issues,
     });
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);
     }
     object
+}
+
+fn version(view: &VersionView) -> Value {
+    json!({
+        "deployment": view.version.deployment,
+        "build_id": view.version.build_id,
+        "status": view.status,
+        "ramp_ratio": view.ramp_ratio,
+        "pollers": view.pollers,
+        "backlog_tasks": view.backlog,
+        "backlog_age_seconds": view.backlog_age_seconds,
+    })
 }
 
 fn source(source: &SourceView) -> Value {

@@ -2,7 +2,7 @@
 //! test compares them with real answers, name by name.
 
 use serde_json::{Map, Value, json};
-use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
+use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType, VersionStatus};
 
 /// The type of a field.
 #[derive(Clone, Copy)]
@@ -227,6 +227,17 @@ shapes! {
         field("workers", Type::Object(&QUEUE_WORKERS), "Workers that serve it."),
         maybe("last_success", TIME, "When a look at it last succeeded."),
         maybe("failure", word!(Failure), "Why the last look failed, while it fails."),
+        field("versions", Type::List(&Type::Object(&VERSION)), "Its workers by version, where versions are in use."),
+        field("issues", Type::List(&TEXT), "What is wrong with it, one sentence each."),
+    ]
+    VERSION "Version" [
+        field("deployment", TEXT, "The deployment; empty for workers without a version."),
+        field("build_id", TEXT, "The build id; empty for workers without a version."),
+        field("status", word!(VersionStatus), "Where the version stands."),
+        maybe("ramp_ratio", Type::Ratio, "The share of new work that it is given while it ramps."),
+        maybe("pollers", Type::Integer, "Its pollers, less those whose worker is down or said goodbye."),
+        maybe("backlog_tasks", Type::Integer, "Tasks that wait for it, about."),
+        maybe("backlog_age_seconds", Type::Number, "Age of the head of those tasks."),
     ]
     QUEUE_WORKERS "QueueWorkers" [
         field("polling", Type::Integer, "Those that poll."),

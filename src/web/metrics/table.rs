@@ -5,7 +5,7 @@
 //! have more than [`WORKER_SERIES`] series.
 
 use verdict::evidence::TypeReport;
-use verdict::snapshot::{FleetView, QueueView, SourceView, WorkerView};
+use verdict::snapshot::{FleetView, QueueView, SourceView, VersionView, WorkerView};
 use verdict::words::{Failure, State, TaskType};
 
 use super::Live;
@@ -163,6 +163,8 @@ const WORKER: &[&str] = &["fleet", "worker"];
 const WORKER_TYPE: &[&str] = &["fleet", "worker", "task_type"];
 const FLEET: &[&str] = &["fleet"];
 const QUEUE: &[&str] = &["source", "temporal_namespace", "task_queue", "task_type"];
+const VERSION: &[&str] =
+    &["source", "temporal_namespace", "task_queue", "task_type", "deployment", "build_id", "status"];
 const SOURCE: &[&str] = &["source"];
 const SOURCE_KIND: &[&str] = &["source", "kind"];
 
@@ -197,6 +199,14 @@ fn fleet_tasks(fleet: &FleetView, sink: &mut dyn Sink) {
         if known || completed.is_some() || failed.is_some() {
             sink.put(&[task_type.word(), "completed"], completed.unwrap_or(0).into());
             sink.put(&[task_type.word(), "failed"], failed.unwrap_or(0).into());
+        }
+    }
+}
+
+fn versions(queue: &QueueView, sink: &mut dyn Sink, value: fn(&VersionView) -> Option<Value<'static>>) {
+    for view in &queue.versions {
+        if let Some(value) = value(view) {
+            sink.put(&[&view.version.deployment, &view.version.build_id, view.status.word()], value);
         }
     }
 }
@@ -654,6 +664,30 @@ pub const FAMILIES: &[Family] = &{
             Queue(|q, s| put(s, q.last_success.map(|t| t.seconds()))),
             "When a look at the queue last succeeded, by our clock.",
         ),
+        row(
+            "task_queue_version_pollers",
+            Gauge,
+            None,
+            VERSION,
+            Queue(|q, s| versions(q, s, |v| v.pollers.map(Into::into))),
+            "Pollers of one version of the workers that the queue server lists, less those whose worker is down or said goodbye; 0 for a version that is given tasks and that nobody polls for.",
+        ),
+        experimental(row(
+            "task_queue_version_backlog_tasks",
+            Gauge,
+            None,
+            VERSION,
+            Queue(|q, s| versions(q, s, |v| v.backlog.map(Into::into))),
+            "Tasks that wait for one version of the workers, about; part of the tasks of the queue, never to be added to them.",
+        )),
+        experimental(row(
+            "task_queue_version_backlog_age_seconds",
+            Gauge,
+            Some(Seconds),
+            VERSION,
+            Queue(|q, s| versions(q, s, |v| v.backlog_age_seconds.map(Into::into))),
+            "Age of the head of the tasks that wait for one version of the workers, as the queue server gives it.",
+        )),
         // The exporter, rendered at scrape time.
         row(
             "worker_exporter_build_info",

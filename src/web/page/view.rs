@@ -319,6 +319,7 @@ fn queue(view: &QueueView) -> Queue {
     if let Some(failure) = view.failure {
         workers.push(format!("last look failed: {failure}"));
     }
+    workers.extend(view.issues.iter().cloned());
     let place = [&*view.key.source, &*view.key.namespace];
     let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
     Queue {

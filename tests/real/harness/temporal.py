@@ -58,6 +58,14 @@ class TemporalServer:
         """Starts `count` workflows and does not wait for them. Gives their ids."""
         return asyncio.run(_start(self.address, self.namespaces[0], workflow, queue, count, seconds))
 
+    def set_current(self, deployment, build):
+        """New work goes to this version from now on; an empty build: to workers without a version."""
+        asyncio.run(_set_current(self.address, self.namespaces[0], deployment, build))
+
+    def set_ramping(self, deployment, build, percentage):
+        """A share of new work goes to this version."""
+        asyncio.run(_set_ramping(self.address, self.namespaces[0], deployment, build, percentage))
+
     def finished(self, ids):
         """How many of these have completed."""
         return asyncio.run(_finished(self.address, self.namespaces[0], ids))
@@ -105,6 +113,24 @@ async def _describe(address, namespace):
 
     await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace), timeout=timedelta(seconds=2))
     return True
+
+
+async def _set_current(address, namespace, deployment, build):
+    client = await _client(address, namespace)
+    from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
+
+    wanted = SetWorkerDeploymentCurrentVersionRequest(namespace=namespace, deployment_name=deployment, build_id=build)
+    await client.workflow_service.set_worker_deployment_current_version(wanted, timeout=timedelta(seconds=20))
+
+
+async def _set_ramping(address, namespace, deployment, build, percentage):
+    client = await _client(address, namespace)
+    from temporalio.api.workflowservice.v1 import SetWorkerDeploymentRampingVersionRequest
+
+    wanted = SetWorkerDeploymentRampingVersionRequest(
+        namespace=namespace, deployment_name=deployment, build_id=build, percentage=percentage
+    )
+    await client.workflow_service.set_worker_deployment_ramping_version(wanted, timeout=timedelta(seconds=20))
 
 
 async def _start(address, namespace, workflow, queue, count, seconds):

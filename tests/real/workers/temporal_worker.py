@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from temporalio import activity, workflow
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 
 @activity.defn
@@ -73,6 +74,8 @@ def arguments():
     parser.add_argument("--activities", type=int, default=100, help="activity slots")
     parser.add_argument("--grace", type=float, default=2.0, help="seconds that running activities get at SIGTERM")
     parser.add_argument("--metrics", help="host:port at which the SDK shows its own metrics")
+    parser.add_argument("--polls", type=int, default=5, help="activity polls at a time")
+    parser.add_argument("--version", help="DEPLOYMENT:BUILD, the worker's version; default: none")
     parser.add_argument("--no-workflows", action="store_true", help="serve activities only")
     return parser.parse_args()
 
@@ -83,6 +86,16 @@ def runtime(heartbeat, metrics):
         return Runtime(telemetry=telemetry)
     interval = None if heartbeat == "off" else timedelta(seconds=float(heartbeat))
     return Runtime(telemetry=telemetry, worker_heartbeat_interval=interval)
+
+
+def versioning(version):
+    """Workflows go on with the next version, so that no old worker is needed for them."""
+    if version is None:
+        return {}
+    deployment, build = version.split(":")
+    of = WorkerDeploymentVersion(deployment_name=deployment, build_id=build)
+    auto = VersioningBehavior.AUTO_UPGRADE
+    return {"deployment_config": WorkerDeploymentConfig(version=of, use_worker_versioning=True, default_versioning_behavior=auto)}
 
 
 async def main():
@@ -98,8 +111,10 @@ async def main():
         workflows=[] if options.no_workflows else [Wait, Block, Fail, Quick],
         activities=[wait, block, fail],
         max_concurrent_activities=options.activities,
+        max_concurrent_activity_task_polls=options.polls,
         graceful_shutdown_timeout=timedelta(seconds=options.grace),
         workflow_runner=UnsandboxedWorkflowRunner(),
+        **versioning(options.version),
     )
     async with worker:
         print(f"polling {options.queue} as {client.identity}")

@@ -301,7 +301,10 @@ impl Ledger {
             let mut observation = Observation::new(id.clone(), poller.slot.clone());
             observation.identity = Some(poller.identity.clone());
             observation.task_queues = vec![queue.task_queue.clone()];
-            observation.info.build_id.clone_from(&poller.build_id);
+            if let Some(version) = &poller.version {
+                observation.info.build_id = Some(version.build_id.clone());
+                observation.info.deployment = Some(version.deployment.clone()).filter(|name| !name.is_empty());
+            }
             let records = self.records.entry(queue.source.clone()).or_default();
             let record = records.entry(id).or_insert_with(|| Record::new(&observation, seen.now));
             let mark = poller.last_access.map(crate::evidence::Mark::stamp);
@@ -360,7 +363,7 @@ impl Ledger {
 }
 
 /// Prefix of the records that stand for pollers without heartbeats. No instance key begins like this.
-const POLLER: &str = "poller of ";
+pub(super) const POLLER: &str = "poller of ";
 
 enum Relation {
     Succeeds,

@@ -448,6 +448,7 @@ impl Ledger {
     fn queue(&mut self, key: &QueueKey, report: QueueReport, seen: Seen) {
         let rules = self.rules.clone();
         let pollers = report.pollers.clone();
+        let partial = report.partial;
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.health.ended(seen.now, seen.wall, None);
         queue.look(report, seen.now);
@@ -468,7 +469,10 @@ impl Ledger {
             };
             let access =
                 pollers.iter().find(|p| Some(&p.identity) == worker.identity.as_ref()).and_then(|p| p.last_access);
-            worker.polled(&key.source, key.task_type, access, seen, around);
+            // Where we did not look is no silence.
+            if !partial || worker.polls_anew(&key.source, key.task_type, access) {
+                worker.polled(&key.source, key.task_type, access, seen, around);
+            }
             self.workers.insert(worker_key, worker);
         }
         self.unlisted_pollers(key, &pollers, seen);
@@ -485,6 +489,9 @@ impl Ledger {
         source.heartbeats = Some(listing.heartbeats);
         for (_, failure) in &listing.unreadable {
             *source.errors.entry(*failure).or_default() += 1;
+        }
+        for (task_queue, task_type) in &listing.served {
+            self.watch(name, task_queue, *task_type, seen.now);
         }
         if !listing.heartbeats {
             return;

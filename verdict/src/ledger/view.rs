@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::Ledger;
 use super::judge::Judgement;
+use super::listing::POLLER;
 use crate::channel::What;
 use crate::checks;
-use crate::evidence::{QueueKey, WorkerKey};
+use crate::evidence::{QueueKey, QueueReport, Version, WorkerKey};
+use crate::slots::Place;
 use crate::snapshot::{ChannelView, FleetView, NumbersView, QueueView, Snapshot, SourceView, WorkerView};
-use crate::snapshot::{CheckView, Finding, WorkView};
+use crate::snapshot::{CheckView, Finding, VersionView, WorkView};
 use crate::source::Source;
 use crate::state;
 use crate::time::{Moment, WallTime};
+use crate::versions;
 use crate::words::{ChannelKind, Failure, State, TaskType};
 use crate::worker::{Around, Worker};
 
@@ -20,12 +23,17 @@ impl Ledger {
     /// The present, to be published.
     #[must_use]
     pub fn snapshot(&self, now: Moment, wall: WallTime) -> Snapshot {
-        let workers: Vec<_> = self.workers.values().filter(|w| !w.departed).map(|w| self.worker_view(w, now)).collect();
+        let queues = self.queue_views(now);
+        let mut workers: Vec<_> =
+            self.workers.values().filter(|w| !w.departed).map(|w| self.worker_view(w, now)).collect();
+        for queue in queues.iter().filter(|queue| !queue.issues.is_empty()) {
+            tell(&mut workers, queue);
+        }
         Snapshot {
             taken: now,
             taken_wall: wall,
             fleets: self.fleet_views(&workers),
-            queues: self.queue_views(now),
+            queues,
             sources: self
                 .rules
                 .sources
@@ -201,7 +209,7 @@ impl Ledger {
             add_rate: report.add_rate,
             dispatch_rate: report.dispatch_rate,
             rate_limited: report.rate_limited,
-            pollers: (seen && polled).then_some(report.pollers.len() as u64),
+            pollers: (seen && polled).then_some(report.pollers.len() as u64).filter(|n| *n > 0 || !report.partial),
             waiting: queue.waiting(self.rules.default.waiting_age),
             expected: queue.expected,
             last_success: queue.health.success.map(|(_, wall)| wall),
@@ -225,7 +233,61 @@ impl Ledger {
             };
             *count += 1;
         }
+        if !report.versions.is_empty() && seen {
+            self.versions(&mut view, report, servants);
+        }
         view
+    }
+
+    /// The versions of a queue, and what is wrong with them.
+    fn versions(&self, view: &mut QueueView, report: &QueueReport, servants: &[&Worker]) {
+        let servants: Vec<&Worker> = servants.iter().copied().filter(|w| serves(w, &view.key)).collect();
+        let mut polling: HashMap<Version, u64> = HashMap::new();
+        for poller in report.pollers.iter().filter(|p| !self.stopped(&p.identity, &servants, &view.key)) {
+            *polling.entry(poller.version.clone().unwrap_or_default()).or_default() += 1;
+        }
+        let partial = report.partial;
+        view.versions = report
+            .versions
+            .iter()
+            .map(|report| VersionView {
+                version: report.version.clone(),
+                status: report.status,
+                ramp_ratio: report.ramp,
+                pollers: polling.get(&report.version).copied().or((!partial).then_some(0)),
+                backlog: report.backlog,
+                backlog_age_seconds: report.backlog_age.map(|age| age.as_secs_f64()),
+            })
+            .collect();
+        // Old news is no news: a source that fails has its own voice.
+        if view.failure.is_some() {
+            return;
+        }
+        let alive = |version: &Version| {
+            servants.iter().filter(|w| version_of(w) == *version).any(|w| match w.standing.state {
+                State::Down | State::Draining | State::Unknown => false,
+                State::Starting => true,
+                // Whoever has no slot left does not poll, and is dropped from the pollers after some minutes.
+                State::Healthy | State::Degraded | State::Stuck => w
+                    .types
+                    .iter()
+                    .any(|t| t.task_type == view.key.task_type && t.available.unwrap_or(0) == 0 && t.used > Some(0)),
+            })
+        };
+        view.issues = versions::issues(&view.versions, alive);
+    }
+
+    /// A queue server names a poller for minutes after its end. Here it is known to have ended: its worker is down, said
+    /// goodbye, or is gone.
+    fn stopped(&self, identity: &Arc<str>, servants: &[&Worker], key: &QueueKey) -> bool {
+        let mut known = servants.iter().filter(|w| w.identity.as_ref() == Some(identity)).peekable();
+        if known.peek().is_some() {
+            return known.all(|w| matches!(w.standing.state, State::Down | State::Draining));
+        }
+        let records = self.records.get(&key.source).into_iter().flatten();
+        let mut listed =
+            records.filter(|(id, r)| r.identity.as_ref() == Some(identity) && !id.starts_with(POLLER)).peekable();
+        listed.peek().is_some() && listed.all(|(_, r)| r.place == Place::Buried)
     }
 
     fn source_view(&self, source: &Source) -> SourceView {
@@ -268,6 +330,34 @@ impl Ledger {
             workers: shown.len() as u64,
             note: source.gate.note().or(settling).or(heartbeats_off),
         }
+    }
+}
+
+/// Says to those who serve a queue what is wrong with it. To the workers that it is about, it is an issue; to the others,
+/// who do all they can, a note.
+fn tell(workers: &mut [WorkerView], queue: &QueueView) {
+    for worker in workers {
+        let serves = worker.sources.contains(&queue.key.source)
+            && worker.task_queues.contains(&queue.key.task_queue)
+            && (worker.types.is_empty() || worker.types.iter().any(|t| t.task_type == queue.key.task_type));
+        if !serves {
+            continue;
+        }
+        let QueueKey { task_queue, task_type, .. } = &queue.key;
+        let told = queue.issues.iter().map(|issue| format!("queue {task_queue}, {task_type}: {issue}"));
+        if worker.state == State::Healthy {
+            worker.notes.extend(told.map(Arc::from));
+        } else {
+            worker.issues.extend(told);
+        }
+    }
+}
+
+fn version_of(worker: &Worker) -> Version {
+    match (&worker.info.deployment, &worker.info.build_id) {
+        (Some(deployment), Some(build_id)) => Version { deployment: deployment.clone(), build_id: build_id.clone() },
+        // Workers without a version have a build id too, and no deployment.
+        _ => Version::default(),
     }
 }
 

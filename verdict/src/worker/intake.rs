@@ -125,6 +125,13 @@ impl Worker {
         }
     }
 
+    /// True when this stamp of its last poll is news.
+    #[must_use]
+    pub fn polls_anew(&self, source: &Arc<str>, task_type: TaskType, access: Option<WallTime>) -> bool {
+        let known = self.channels.get(&(source.clone(), What::Access(task_type)));
+        known.map_or(access.is_some(), |channel| channel.moves_to(access.map(Mark::stamp)))
+    }
+
     /// The queue server's stamp of its last poll, or its absence from the pollers.
     pub fn polled(
         &mut self,

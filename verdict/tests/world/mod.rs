@@ -321,7 +321,7 @@ impl World {
                         key: WorkerKey::new(format!("default/{}", p.queue), format!("{}/{}", p.host, p.queue)),
                         exclusive: false,
                     },
-                    build_id: None,
+                    version: None,
                 })
             })
             .collect();

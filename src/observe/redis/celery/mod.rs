@@ -278,7 +278,7 @@ impl CelerySource {
             .flat_map(|(failure, times)| (0..times.min(100)).map(move |_| (Arc::from("an event"), failure)))
             .collect();
         let queues = registered.iter().cloned().collect();
-        Listing { records, retention: None, reset, heartbeats: true, unreadable, queues }
+        Listing { records, retention: None, reset, heartbeats: true, unreadable, queues, ..Listing::default() }
     }
 
     /// The queues that each worker serves. No event names them: the configuration does; and where a broker knows a single

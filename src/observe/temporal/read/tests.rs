@@ -4,10 +4,12 @@
 
 use prost_wkt_types::Duration as Span;
 use temporalio_protos::temporal::api::deployment::v1::WorkerDeploymentOptions;
-use temporalio_protos::temporal::api::taskqueue::v1::TaskQueueStats;
+use temporalio_protos::temporal::api::taskqueue::v1::{TaskQueueStats, TaskQueueVersioningInfo};
 use temporalio_protos::temporal::api::worker::v1::WorkerHostInfo;
 
 use super::*;
+
+const UNVERSIONED: &str = "__unversioned__";
 
 fn stamp(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: 500_000_000 })
@@ -393,8 +395,16 @@ fn versioned(identity: &str, second: i64, build: &str, mode: i32) -> PollerInfo 
     }
 }
 
+fn build_of(poller: &Poller) -> Option<&str> {
+    poller.version.as_ref().map(|version| &*version.build_id)
+}
+
+fn root(answer: &DescribeTaskQueueResponse) -> Polling {
+    Polling { pollers: answer.pollers.clone(), partial: false }
+}
+
 fn queue(answer: &DescribeTaskQueueResponse) -> QueueReport {
-    with(&mut names(None), |reader| reader.queue("orders", answer, None))
+    with(&mut names(None), |reader| reader.queue("orders", answer, &root(answer), None, &Known::default()))
 }
 
 #[test]
@@ -409,7 +419,9 @@ fn the_figures_of_a_queue_are_read() {
         }),
         ..DescribeTaskQueueResponse::default()
     };
-    let report = with(&mut names(None), |reader| reader.queue("orders", &answer, Some(RateLimits::Reported)));
+    let report = with(&mut names(None), |reader| {
+        reader.queue("orders", &answer, &root(&answer), Some(RateLimits::Reported), &Known::default())
+    });
     assert_eq!(
         report,
         QueueReport {
@@ -420,6 +432,8 @@ fn the_figures_of_a_queue_are_read() {
             rate_limited: Some(false),
             pollers: vec![],
             serving_builds: vec![],
+            versions: vec![],
+            partial: false,
             ends: [None; 2],
         }
     );
@@ -435,7 +449,9 @@ fn an_older_server_is_not_believed_to_deny_rate_limits() {
     let limited = |active| {
         let stats = TaskQueueStats { rate_limiting_active: active, ..TaskQueueStats::default() };
         let answer = DescribeTaskQueueResponse { stats: Some(stats), ..DescribeTaskQueueResponse::default() };
-        let knows = with(&mut names(None), |reader| reader.queue("q", &answer, Some(RateLimits::Reported)));
+        let knows = with(&mut names(None), |reader| {
+            reader.queue("q", &answer, &root(&answer), Some(RateLimits::Reported), &Known::default())
+        });
         (queue(&answer).rate_limited, knows.rate_limited)
     };
     assert_eq!(limited(false), (None, Some(false)));
@@ -471,7 +487,7 @@ fn an_identity_that_comes_twice_is_one_poller_with_its_newest_access() {
         assert_eq!(pollers.len(), 2);
         assert_eq!(pollers[0].identity.as_ref(), "4711@box");
         assert_eq!(pollers[0].last_access, micros(20));
-        assert_eq!(pollers[0].build_id.as_deref(), Some("b20"));
+        assert_eq!(build_of(&pollers[0]), Some("b20"));
         assert_eq!(pollers[0].slot.key.worker.as_ref(), "box/orders");
         assert_eq!(pollers[1].slot.key.worker.as_ref(), "a@named");
     }
@@ -493,7 +509,7 @@ fn only_a_versioned_poller_has_a_build() {
             pollers: vec![versioned("w", 9, "b1", mode)],
             ..DescribeTaskQueueResponse::default()
         };
-        assert_eq!(queue(&answer).pollers[0].build_id.as_deref(), build, "{mode}");
+        assert_eq!(build_of(&queue(&answer).pollers[0]), build, "{mode}");
     }
 }
 
