@@ -153,6 +153,11 @@ docs: ## Rewrite the reference pages from the tables in the code
 dashboards: ## Rewrite dashboards/ from tools/dashboards
 	python3 tools/dashboards
 
+.PHONY: previews
+previews: ## Draw the pictures of the dashboards anew, from twenty minutes of real parts
+	$(CARGO) build $(LOCKED) --bins
+	$(VENV)/python tools/previews
+
 .PHONY: clean
 clean: ## Remove the installed parts (cargo clean removes the build)
 	rm -rf .parts tools/node_modules

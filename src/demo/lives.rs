@@ -56,6 +56,8 @@ pub(crate) struct Telling {
     pub(crate) beat: Option<f64>,
     /// Seconds since this incarnation started.
     pub(crate) age: f64,
+    /// When this incarnation started, in whole seconds since the demo did (before it: negative).
+    pub(crate) born: f64,
     /// Which incarnation of the worker this is.
     pub(crate) incarnation: u64,
     /// Finished tasks of this incarnation.
@@ -70,6 +72,8 @@ pub(crate) struct Telling {
     pub(crate) cpu_percent: f64,
     /// Memory of its limit.
     pub(crate) memory_percent: f64,
+    /// Disk in use.
+    pub(crate) disk_percent: f64,
     /// Its model is loaded.
     pub(crate) model_loaded: bool,
     /// How much of the deadline it takes to answer.
@@ -124,6 +128,14 @@ impl Life {
             Self::FailsTasks => 170.0,
             Self::Flaps => 30.0,
             Self::Stuck => 60.0,
+        }
+    }
+
+    /// The version that an incarnation of it runs. Who is asked to leave makes place for the next version.
+    pub(crate) const fn release(self, incarnation: u64) -> u64 {
+        match self {
+            Self::Drains => incarnation,
+            _ => 1,
         }
     }
 
@@ -204,7 +216,8 @@ fn within(at: f64, from: f64, to: f64) -> bool {
     (from..to).contains(&at)
 }
 
-fn whole(value: f64) -> u64 {
+/// The whole part; 0 for what is negative.
+pub(crate) fn whole(value: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
     let whole = value.max(0.0) as u64;
     whole
@@ -243,6 +256,8 @@ impl Process {
             word: Word::Healthy,
             beat: Some(beat(self.now)),
             age: self.age,
+            // Whole, so that it is the same in every answer of an incarnation.
+            born: (self.now - self.age).round(),
             incarnation: self.incarnation,
             tasks_total: whole(self.busy * self.rate()),
             tasks_failed: whole(self.busy * self.rate() * 0.004),
@@ -250,6 +265,7 @@ impl Process {
             waiting: 0,
             cpu_percent: (380.0 + 220.0 * wave).round() / 10.0,
             memory_percent: (450.0 + 60.0 * wave).round() / 10.0,
+            disk_percent: 30.0 + f64::from(self.number % 7) * 5.0 + (self.now / 360.0).floor() / 10.0 % 5.0,
             model_loaded: true,
             takes: 0.0,
         }
@@ -334,6 +350,7 @@ mod tests {
                 let [(_, a), (second, b)] = pair else { panic!("windows of two") };
                 assert!(b.incarnation >= a.incarnation, "{life:?} at {second} s");
                 if a.incarnation == b.incarnation {
+                    assert!(a.born.to_bits() == b.born.to_bits(), "{life:?} at {second} s: {a:?} {b:?}");
                     let rose = b.tasks_total >= a.tasks_total && b.tasks_failed >= a.tasks_failed && b.age > a.age;
                     assert!(rose, "{life:?} at {second} s: {a:?} {b:?}");
                 }

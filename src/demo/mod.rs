@@ -160,6 +160,11 @@ fn fields(shape: Shape) -> BTreeMap<String, String> {
         "waiting",
         "cpu_percent",
         "memory_percent",
+        "memory_bytes",
+        "memory_limit_bytes",
+        "disk_percent",
+        "started_at",
+        "build_id",
     ];
     match shape {
         Shape::Spring => {

@@ -85,7 +85,8 @@ async fn answer(actor: Actor, mut stream: TcpStream) {
     }
     let Conduct::Answer(telling) = actor.conduct() else { return };
     sleep(DEADLINE.mul_f64(telling.takes)).await;
-    let names = Names { fleet: actor.simulated.fleet, id: actor.simulated.id, number: actor.number };
+    let release = actor.simulated.life.release(telling.incarnation);
+    let names = Names { fleet: actor.simulated.fleet, id: actor.simulated.id, number: actor.number, release };
     let (code, body) = actor.shape.write(&names, &telling, actor.stage.started);
     let body = body.to_string();
     let reason = if code == 200 { "OK" } else { "Service Unavailable" };

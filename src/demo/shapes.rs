@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use verdict::time::WallTime;
 
-use super::lives::{Telling, Word};
+use super::lives::{Telling, Word, whole};
 
 /// How a fleet's workers write their health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Shape {
                     Word::Unhealthy => "DOWN",
                     Word::Draining | Word::Starting => "OUT_OF_SERVICE",
                 };
-                let mut details = numbers(worker, telling);
+                let mut details = numbers(worker, telling, started);
                 details["last_heartbeat"] = json!(iso);
                 let worker = json!({"status": status, "details": details});
                 let broker = json!({"status": "UP", "details": {"version": "3.13.1"}});
@@ -55,7 +55,7 @@ impl Shape {
                     Word::Draining => ("draining", "draining"),
                     Word::Starting => ("starting", "starting"),
                 };
-                let mut body = numbers(worker, telling);
+                let mut body = numbers(worker, telling, started);
                 body["status"] = json!(status);
                 body["worker"] = json!(worker_word);
                 body["task_queue"] = json!(worker.fleet);
@@ -68,7 +68,7 @@ impl Shape {
                     Word::Starting => (200, "warn"),
                     Word::Unhealthy => (503, "fail"),
                 };
-                let mut body = numbers(worker, telling);
+                let mut body = numbers(worker, telling, started);
                 body["status"] = json!(status);
                 body["version"] = json!("1");
                 body["serviceId"] = json!(worker.id);
@@ -81,7 +81,7 @@ impl Shape {
             // Exactly what a worker says whose loop never started.
             Self::Gpu | Self::Alive if telling.beat.is_none() => (200, json!({"alive": false, "last_heartbeat": 0.0})),
             Self::Gpu | Self::Alive => {
-                let mut body = numbers(worker, telling);
+                let mut body = numbers(worker, telling, started);
                 body["alive"] = json!(true);
                 body["last_heartbeat"] = json!(epoch);
                 body["status"] = json!(match telling.word {
@@ -111,11 +111,18 @@ pub(crate) struct Names<'a> {
     pub(crate) id: &'a str,
     /// Its number among all.
     pub(crate) number: u32,
+    /// The version that it runs.
+    pub(crate) release: u64,
 }
 
+/// What a worker of the demo may use.
+const MEMORY_LIMIT: u32 = 512 * 1024 * 1024;
+
 /// The documented names.
-fn numbers(worker: &Names<'_>, telling: &Telling) -> Value {
+fn numbers(worker: &Names<'_>, telling: &Telling, started: WallTime) -> Value {
     json!({
+        "build_id": format!("2.{}.0", worker.release),
+        "started_at": (started.seconds() + telling.born).round(),
         "pid": 1000 + u64::from(worker.number) * 97 + telling.incarnation,
         "host": format!("{}-{}", worker.fleet, worker.number),
         "uptime_seconds": telling.age.floor(),
@@ -125,5 +132,8 @@ fn numbers(worker: &Names<'_>, telling: &Telling) -> Value {
         "waiting": telling.waiting,
         "cpu_percent": telling.cpu_percent,
         "memory_percent": telling.memory_percent,
+        "memory_bytes": whole(f64::from(MEMORY_LIMIT) * telling.memory_percent / 100.0),
+        "memory_limit_bytes": MEMORY_LIMIT,
+        "disk_percent": telling.disk_percent,
     })
 }

@@ -168,7 +168,7 @@ fn every_fleet_is_named_in_the_rules_and_has_a_source() {
 /// What the ordinary HTTP reader makes of this life at this second, in this shape.
 fn read(life: Life, shape: Shape, second: u64) -> verdict::read::health::HealthAnswer {
     let lives::Conduct::Answer(telling) = life.conduct(7, Duration::from_secs(second)) else { panic!("no answer") };
-    let names = shapes::Names { fleet: "f", id: "w", number: 7 };
+    let names = shapes::Names { fleet: "f", id: "w", number: 7, release: 1 };
     let (code, body) = shape.write(&names, &telling, WallTime::from_micros(1_764_000_000_000_000));
     let fields = verdict::read::health::Fields::new(fields(shape));
     verdict::read::health::read(code, Some(shape.content_type()), body.to_string().as_bytes(), &fields)
@@ -186,7 +186,12 @@ fn the_ordinary_reader_understands_every_shape_of_a_healthy_worker_whole() {
         let n = answer.numbers;
         assert!(n.tasks_total > Some(1000) && n.tasks_failed.is_some() && n.in_flight > Some(0), "{shape:?}: {n:?}");
         assert!(n.waiting == Some(0) && n.cpu_ratio < Some(1.0) && n.memory_ratio > Some(0.3), "{shape:?}: {n:?}");
+        assert!(n.memory_bytes < n.memory_limit_bytes && n.memory_bytes > Some(1 << 27), "{shape:?}: {n:?}");
+        assert!(n.disk_ratio > Some(0.2) && n.disk_ratio < Some(0.8), "{shape:?}: {n:?}");
         assert!(answer.info.pid.is_some() && answer.info.host.is_some(), "{shape:?}: {:?}", answer.info);
+        assert_eq!(answer.info.build_id.as_deref(), Some("2.1.0"), "{shape:?}");
+        // A steady worker is entered two hours into its life, and was an hour old.
+        assert_eq!(answer.info.start_time, Some(WallTime::from_micros(1_763_989_200_000_000)), "{shape:?}");
         if shape == Shape::Gpu {
             assert!(n.model == Some(verdict::evidence::Model::Loaded) && n.gpu_memory_ratio == Some(0.615), "{n:?}");
             assert!(n.gpu_ratio < Some(1.0), "{n:?}");

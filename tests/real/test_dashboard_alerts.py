@@ -68,6 +68,11 @@ def test_the_limits_of_a_panel_are_those_of_the_alerts_that_it_names(dashboard):
         assert limits(panel) <= allowed, f"{panel['title']}: {limits(panel)} and {named(panel)}: {sorted(allowed)}"
 
 
+def test_every_runbook_that_a_dashboard_leads_to_is_that_of_an_alert(dashboard):
+    led_to = set(re.findall(re.escape(RUNBOOKS) + r"(\w+)", json.dumps(dashboard)))
+    assert led_to and led_to <= set(ALERTS), led_to - set(ALERTS)
+
+
 def test_the_error_budget_of_the_dashboard_is_that_of_the_alerts():
     budget = variables(ALL["slo"])["budget"]["current"]["value"]
     assert float(budget) in promql.numbers(RECORDED["fleet:worker_task_error_budget:ratio"])

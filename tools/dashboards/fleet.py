@@ -64,7 +64,7 @@ def now():
             unit="none", width=3, limits=[(1, "red")], alerts=["WorkerStuck"],
         ),
         stat(
-            "Health of the worst tenth",
+            "Worst tenth's score",
             "One worker in ten has this health score or a lower one. A worker that is down has 0.",
             f"quantile(0.1, {q.worker('worker_health_score')})",
             unit="none", width=3, limits=[(0.5, "green")], base="red", decimals=2, low=0, high=1, alerts=["WorkerHealthScoreLow"],
@@ -130,8 +130,8 @@ def fleets():
                 "score": f"{q.worker('worker_health_score')} and on (fleet, worker) {troubled} == 1",
                 "minutes": f"(time() - {q.worker('worker_state_since_timestamp_seconds')}) / 60 and on (fleet, worker) {troubled} == 1",
             },
-            key=["fleet", "worker", "state", "reason"], hidden={"state_is", "reason_is"}, sort=("score", False), height=9,
-            alerts=["WorkerDown", "WorkerStuck"], mappings=WORD_MAPPING, links=[TO_WORKER], decimals=1, no_value="Nobody needs you.",
+            key=["fleet", "worker", "state", "reason"], hidden={"state_is", "reason_is"}, sort=("score", False), height=8,
+            alerts=["WorkerDown", "WorkerStuck"], mappings=WORD_MAPPING, links=[TO_WORKER], no_value="Nobody needs you.",
         ),
     ]  # fmt: skip
 
@@ -179,14 +179,14 @@ def machines():
                 [target(f"max by (fleet, worker) ({select('worker_memory_bytes', q.FLEET)} / ({limit} > 0))", "{{fleet}} {{worker}}")],
                 unit="percentunit", limits=[(0.9, "orange")], alerts=["WorkerMemoryHigh", "WorkerMemoryExhaustionPredicted"]),
         timeseries("Restarts", "The most restarts that one worker of the fleet had in 15 minutes.",
-                   [target(q.events("worker_restarts_total", "fleet", window="15m"), "{{fleet}}")], unit="none", width=8,
+                   [target(q.events("worker_restarts_total", "fleet", window="15m"), "{{fleet}}")], unit="none", width=7,
                    limits=[(2, "orange")], decimals=0, alerts=["WorkerRestarting"], links=[TO_FLEET]),
         timeseries("Changes of state", "The most changes of state that one worker of the fleet had in 10 minutes, those to and from unknown left out.",
-                   [target(q.events("worker_state_changes_total", "fleet"), "{{fleet}}")], unit="none", width=8,
+                   [target(q.events("worker_state_changes_total", "fleet"), "{{fleet}}")], unit="none", width=7,
                    limits=[(4, "orange")], decimals=0, alerts=["WorkerFlapping"], links=[TO_FLEET]),
         table("Versions", "How many workers run which version. More than one for long is a deploy that did not end.",
               {"workers": f"count by (fleet, build_id, sdk_name, sdk_version) (max by (fleet, worker, build_id, sdk_name, sdk_version) ({select('worker_info', q.FLEET)}))"},
-              key=["fleet", "build_id", "sdk_name", "sdk_version"], width=8, alerts=["WorkerVersionSkew"]),
+              key=["fleet", "build_id", "sdk_name", "sdk_version"], width=10, alerts=["WorkerVersionSkew"]),
     ]  # fmt: skip
 
 

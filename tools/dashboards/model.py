@@ -245,7 +245,9 @@ def panel(kind, title, description, targets, options, *, unit, width, height, li
 
 
 def stat(title, description, expr, *, unit, width=4, height=4, name=False, legend="", graph="area", text=False, **more):
-    """One figure. `name` shows the name of the series, not its value."""
+    """One figure. `name` shows the name of the series, not its value.
+
+    Where no line is drawn beneath it, only now is asked: what was before, and is no more, is then not shown."""
     options = {
         "reduceOptions": REDUCE,
         "orientation": "auto",
@@ -257,7 +259,8 @@ def stat(title, description, expr, *, unit, width=4, height=4, name=False, legen
         "showPercentChange": False,
         "percentChangeColorMode": "standard",
     }
-    return panel("stat", title, description, [target(expr, legend)], options, unit=unit, width=width, height=height, **more)
+    only_now = name or graph == "none"
+    return panel("stat", title, description, [target(expr, legend, instant=only_now)], options, unit=unit, width=width, height=height, **more)
 
 
 def timeseries(title, description, targets, *, unit, width=12, height=8, stack=False, fill=8, legend=LEGEND, limits=(), **more):
@@ -376,7 +379,7 @@ def text(title, description, content, *, width=24, height=5):
     return made
 
 
-def runbooks(alerts, *, height=5):
+def runbooks(alerts, *, height=4):
     """The runbooks of the alerts that lead to this dashboard."""
     content = " · ".join(f"[{alert}]({RUNBOOKS}{alert})" for alert in alerts)
     return text("Runbooks", "What to do when one of these alerts fires.", content, height=height)

@@ -47,6 +47,11 @@ def filled(alerts):
     return {"alerts": alerts, "runbook_query": FILLED}
 
 
+def told(*given, **named):
+    """Lines that only some sources tell."""
+    return timeseries(*given, no_value="Its sources do not tell.", **named)
+
+
 def now():
     return [
         row("Now"),
@@ -97,15 +102,15 @@ def work():
                    [target(f"max by (fleet, worker) (rate({select('worker_tasks_total', *ONE)}[$__rate_interval]))", "finished"),
                     target(f"max by (fleet, worker) (rate({select('worker_tasks_failed_total', *ONE)}[$__rate_interval]))", "failed")],
                    unit="ops", width=8),
-        timeseries("Tasks in work", "Tasks that it works on.", [target(one("worker_tasks_in_flight"), "in work")], unit="none", width=8),
+        told("Tasks in work", "Tasks that it works on.", [target(one("worker_tasks_in_flight"), "in work")], unit="none", width=8),
         timeseries("Failures beside its fleet", "Failed tasks of 30 minutes: its own, and five times those of a worker in the middle of its fleet. An outlier has more than both limits.",
                    [target(failed, "this worker"), target(f"5 * quantile by (fleet) (0.5, {fleet})", "five times the middle")],
                    unit="none", width=8, fill=0, limits=[(20, "orange")], **filled(["WorkerOutlier"])),
-        timeseries("Slots", "Its slots by type of task, used and available. Where they are unbounded nothing is available here.",
+        told("Slots", "Its slots by type of task, used and available. Where they are unbounded nothing is available here.",
                    [target(typed("worker_slots", "task_type, slot"), "{{task_type}} {{slot}}")], unit="none", width=8, **filled(["WorkerSaturated"])),
-        timeseries("Pollers", "Its pollers at work, by type of task. A worker whose slots are all busy polls no more.",
+        told("Pollers", "Its pollers at work, by type of task. A worker whose slots are all busy polls no more.",
                    [target(typed("worker_pollers", "task_type"), "{{task_type}}")], unit="none", width=8),
-        timeseries("Clock skew", "Its clock minus ours, as far as its heartbeats show.", [target(one("worker_clock_skew_seconds"), "skew")], unit="s", width=8,
+        told("Clock skew", "Its clock minus ours, as far as its heartbeats show.", [target(one("worker_clock_skew_seconds"), "skew")], unit="s", width=8,
                    low=None, limits=[(-5, "green"), (5, "orange")], base="orange", **filled(["WorkerClockSkew"])),
     ]  # fmt: skip
 
@@ -115,22 +120,22 @@ def machine():
     disk = select("worker_disk_usage_ratio", *ONE)
     return [
         row("Machine"),
-        timeseries("CPU", "Its own CPU of its limit as a mean of 5 minutes, and that of its host, which is not judged.",
+        told("CPU", "Its own CPU of its limit as a mean of 5 minutes, and that of its host, which is not judged.",
                    [target(f"max by (fleet, worker) (avg_over_time({select('worker_cpu_usage_ratio', *ONE)}[5m]))", "its own"),
                     target(one("worker_host_cpu_usage_ratio"), "its host")],
                    unit="percentunit", width=8, limits=[(0.9, "orange")], **filled(["WorkerCpuHigh"])),
-        timeseries("Memory of its limit", "Its own memory of its limit, and that of its host, which is not judged.",
+        told("Memory of its limit", "Its own memory of its limit, and that of its host, which is not judged.",
                    [target(f"max by (fleet, worker) ({memory} / ({limit} > 0))", "its own"), target(one("worker_host_memory_usage_ratio"), "its host")],
                    unit="percentunit", width=8, limits=[(0.9, "orange")], **filled(["WorkerMemoryHigh"])),
-        timeseries("Memory", "Its memory, its limit, and where it will be in four hours if it goes on as in the last.",
+        told("Memory", "Its memory, its limit, and where it will be in four hours if it goes on as in the last.",
                    [target(one("worker_memory_bytes"), "used"), target(one("worker_memory_limit_bytes"), "limit"),
                     target(f"max by (fleet, worker) (predict_linear({memory}[1h], 4 * 3600))", "in four hours")],
                    unit="bytes", width=8, fill=0, overrides=[dashed("in four hours"), dashed("limit")], **filled(["WorkerMemoryExhaustionPredicted"])),
-        timeseries("Disk", "Its disk in use, and where it will be in a day if it goes on as in the last six hours.",
+        told("Disk", "Its disk in use, and where it will be in a day if it goes on as in the last six hours.",
                    [target(one("worker_disk_usage_ratio"), "used"), target(f"max by (fleet, worker) (predict_linear({disk}[6h], 24 * 3600))", "in a day")],
                    unit="percentunit", width=8, fill=0, limits=[(0.9, "orange"), (1, "red")], overrides=[dashed("in a day")],
                    **filled(["WorkerDiskHigh", "WorkerDiskFillPredicted"])),
-        timeseries("GPU", "GPU and GPU memory in use.",
+        told("GPU", "GPU and GPU memory in use.",
                    [target(one("worker_gpu_utilization_ratio"), "GPU"), target(one("worker_gpu_memory_usage_ratio"), "GPU memory")], unit="percentunit", width=8),
         table("Who it is", "What its present incarnation says of itself, and which sources show it.",
               {"seen": f"max by (fleet, worker, host, pod, pid, sdk_name, sdk_version, build_id, deployment, source) ({select('worker_info', *ONE)})"},

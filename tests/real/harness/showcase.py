@@ -1,0 +1,75 @@
+"""Everything that the dashboards can show, at once: the demo with its troubles, a Temporal fleet at work, a queue whose worker
+died with work waiting, and a source that cannot be reached."""
+
+import asyncio
+import itertools
+import threading
+from datetime import timedelta
+
+from temporalio.client import Client
+
+from .config import config, http, temporal as temporal_source
+from .processes import free_port
+
+TARGET = "127.0.0.1"
+
+
+class Showcase:
+    """`jobs`: what a Prometheus has to scrape."""
+
+    def __init__(self, temporal, exporter, dead="billing"):
+        self.temporal = temporal
+        served = {}
+        self.workers = []
+        for name in ("anna", "boris"):
+            port = free_port()
+            self.workers.append(temporal.worker(identity=name, activities=4, metrics=f"{TARGET}:{port}"))
+            served[name] = type("Target", (), {"worker": name, "url": f"http://{TARGET}:{port}/metrics"})
+        self.lost = temporal.worker(queue=dead, identity="clara")
+        nobody = {"name": "unreachable", "kind": "temporal", "address": f"{TARGET}:{free_port()}", "namespace": "default"}
+        watched = config(
+            temporal_source(temporal, task_queues=[{"name": "orders"}, {"name": dead}]),
+            http(*served.values(), name="metrics", kind="metrics", fleet="default/orders"),
+            nobody,
+        )
+        self.exporter = exporter(watched, ready=False)
+        self.demo = exporter(command="demo")
+        self.jobs = {"worker-exporter": self.demo.target, "worker-exporter-temporal": self.exporter.target}
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._work(dead)), daemon=True)
+        self.thread.start()
+
+    async def _work(self, dead):
+        """Work of every kind, for as long as it lasts, and at times more than the workers can do at once, so that some waits."""
+        client = await Client.connect(self.temporal.address, namespace=self.temporal.namespaces[0])
+        number = 0
+
+        async def begin(workflow, seconds, queue="orders", **more):
+            nonlocal number
+            number += 1
+            return await client.start_workflow(workflow, seconds, id=f"{workflow}-{number}", task_queue=queue, **more)
+
+        for turn in itertools.count():
+            if self.over.is_set():
+                return
+            for _ in range(60 if turn % 50 == 20 else 5):
+                await begin("wait", 0.6)
+            await begin("quick", 0.2)
+            if turn % 12 == 0:
+                # It is tried again until its time is up.
+                await begin("fail", 0.0, execution_timeout=timedelta(seconds=2))
+            # Its activity comes to an end that nobody waits for: the server answers that it is not found.
+            ended = await begin("wait", 1.0)
+            await asyncio.sleep(0.7)
+            await ended.terminate()
+            if turn % 4 == 0 and not self.lost.process.alive:
+                await begin("wait", 0.1, queue=dead)
+            await asyncio.sleep(0.3)
+
+    def lose(self):
+        """The worker of the other queue dies, and work waits for it."""
+        self.lost.kill()
+
+    def end(self):
+        self.over.set()
+        self.thread.join(timeout=10)
