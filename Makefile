@@ -155,7 +155,7 @@ dashboards: ## Rewrite dashboards/ from tools/dashboards
 
 .PHONY: previews
 previews: ## Draw the pictures of the dashboards anew, from twenty minutes of real parts
-	$(CARGO) build $(LOCKED) --bins
+	$(CARGO) build $(LOCKED) --bins --tests
 	$(VENV)/python tools/previews
 
 .PHONY: clean

@@ -1,7 +1,8 @@
 """Panels on what Temporal workers measure themselves. Both the fleets and the queues show them."""
 
 import queries as q
-from model import select, target, timeseries
+from model import select, target
+from panels import timeseries
 
 
 def schedule_to_start(**more):
@@ -13,12 +14,16 @@ def schedule_to_start(**more):
             target(q.quantile(rank, "worker_schedule_to_start_seconds", "fleet, task_type"), "{{fleet}} {{task_type}} " + name)
             for rank, name in ((0.95, "p95"), (0.99, "p99"))
         ],
-        unit="s", limits=[(5, "orange"), (1800, "red")], alerts=["TemporalScheduleToStartHigh", "TemporalWorkflowTimeout"], **more,
-    )  # fmt: skip
+        unit="s",
+        limits=[(5, "orange"), (1800, "red")],
+        alerts=["TemporalScheduleToStartHigh", "TemporalWorkflowTimeout"],
+        **more,
+    )
 
 
 def sticky_misses(**more):
     """Workflows that are replayed because the worker forgot them."""
+
     def rate(kind):
         return f"max by (fleet) (rate({select(f'worker_sticky_cache_{kind}_total', q.FLEET)}[$__rate_interval]))"
 
@@ -26,8 +31,12 @@ def sticky_misses(**more):
         "Workflow cache misses",
         "The share of workflow tasks whose workflow had left the cache of its worker and was replayed.",
         [target(f"{rate('misses')}\n/ (({rate('hits')} + {rate('misses')}) > 0)", "{{fleet}}")],
-        unit="percentunit", high=1, limits=[(0.5, "orange")], alerts=["TemporalStickyCacheThrashing"], **more,
-    )  # fmt: skip
+        unit="percentunit",
+        high=1,
+        limits=[(0.5, "orange")],
+        alerts=["TemporalStickyCacheThrashing"],
+        **more,
+    )
 
 
 def failed_requests(**more):
@@ -37,8 +46,10 @@ def failed_requests(**more):
         "Requests to the server that failed",
         "Requests of the workers to their Temporal server that failed, by method and status.",
         [target(f"max by (fleet, operation, code) (rate({failed}[$__rate_interval]))", "{{fleet}} {{operation}} {{code}}")],
-        unit="reqps", alerts=["TemporalRequestsThrottled", "TemporalRequestsFailing", "TemporalRequestsNotFound"], **more,
-    )  # fmt: skip
+        unit="reqps",
+        alerts=["TemporalRequestsThrottled", "TemporalRequestsFailing", "TemporalRequestsNotFound"],
+        **more,
+    )
 
 
 def workflow_tasks(**more):
@@ -51,5 +62,8 @@ def workflow_tasks(**more):
             target(q.quantile(rank, "worker_task_duration_seconds", "fleet, task_type", tasks), "{{fleet}} {{task_type}} " + name)
             for rank, name in ((0.95, "p95"), (0.99, "p99"))
         ],
-        unit="s", limits=[(10, "orange"), (1800, "red")], alerts=["TemporalWorkflowTaskLatencyHigh", "TemporalLocalActivityLatencyHigh"], **more,
-    )  # fmt: skip
+        unit="s",
+        limits=[(10, "orange"), (1800, "red")],
+        alerts=["TemporalWorkflowTaskLatencyHigh", "TemporalLocalActivityLatencyHigh"],
+        **more,
+    )

@@ -69,7 +69,9 @@ def record(folder, minutes):
         step = max(span // POINTS, 2)
         for name, dashboard in dashboards().items():
             asked = Asked(dashboard, server, CHOSEN.get(name), span=span, rate="20s", step=step)
-            results = {f"{panel['id']}{target['refId']}": asked.result(target, end) for panel in panels(dashboard) for target in panel.get("targets", ())}
+            results = {
+                f"{panel['id']}{target['refId']}": asked.result(target, end) for panel in panels(dashboard) for target in panel.get("targets", ())
+            }
             marks = [{"color": one["iconColor"], "series": asked.range(asked.put_in(one["expr"]), end)} for one in dashboard["annotations"]["list"]]
             alerts = asked.instant('ALERTS{escalate!="true", severity!="none"}', end)
             recorded = {"start": end - span, "end": end, "step": step, "results": results, "marks": marks, "alerts": alerts, "values": asked.shown()}

@@ -37,7 +37,7 @@ def variables(dashboard):
 
 
 def _regex(value):
-    return re.sub(r"([\\^$.*+?()|\[\]{}/])", r"\\\1", value)
+    return re.sub(r"([\\^$.*+?()|\[\]{}])", r"\\\1", value)
 
 
 class Asked:
@@ -60,7 +60,14 @@ class Asked:
     def shown(self):
         """The values of the variables as a person reads them."""
         labels = {name: variable["label"] for name, variable in variables(self.dashboard).items()}
-        return {label: "All" if isinstance(self.values[name], dict) else " + ".join(self.values[name]) if isinstance(self.values[name], list) else self.values[name] for name, label in labels.items()}
+        return {
+            label: "All"
+            if isinstance(self.values[name], dict)
+            else " + ".join(self.values[name])
+            if isinstance(self.values[name], list)
+            else self.values[name]
+            for name, label in labels.items()
+        }
 
     def options(self, variable):
         """What a variable offers: the values of `label_values(selector, label)`."""
@@ -82,8 +89,8 @@ class Asked:
                 # Twice: once for the regular expression, once for the string in PromQL that holds it.
                 escaped = [_regex(one).replace("\\", "\\\\") for one in value]
                 return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
-            if form == "regex":
-                return _regex(value).replace("\\", "\\\\")
+            # None of the formats escapes what it writes for a string in PromQL.
+            assert form is None, query
             return value.replace("\\", "\\\\").replace('"', '\\"')
 
         return VARIABLE.sub(put, query)
