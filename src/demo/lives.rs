@@ -216,10 +216,12 @@ fn within(at: f64, from: f64, to: f64) -> bool {
     (from..to).contains(&at)
 }
 
-/// The whole part; 0 for what is negative.
+/// The whole part; 0 for what is negative. What stands still at a whole number stays there, though it is reckoned anew in
+/// each answer and a little off: a counter that falls by one is a restart to whoever reads it.
 pub(crate) fn whole(value: f64) -> u64 {
+    const OFF: f64 = 1e-6;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
-    let whole = value.max(0.0) as u64;
+    let whole = (value.max(0.0) + OFF) as u64;
     whole
 }
 
@@ -355,6 +357,19 @@ mod tests {
                     assert!(rose, "{life:?} at {second} s: {a:?} {b:?}");
                 }
                 assert!(b.tasks_failed <= b.tasks_total, "{life:?} at {second} s");
+            }
+        }
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_does_not_flicker() {
+        let mut last = 0;
+        for number in 0..4 {
+            for tick in 0..24_000_u32 {
+                let now = Duration::from_millis(7) + Duration::from_millis(61) * tick;
+                let Conduct::Answer(telling) = Life::Stuck.conduct(number, now) else { panic!("it always answers") };
+                assert!(tick == 0 || telling.tasks_total >= last, "{last} and then {} at {now:?}", telling.tasks_total);
+                last = telling.tasks_total;
             }
         }
     }
