@@ -257,5 +257,5 @@ def make():
     variables = [
         query_variable("source", "Source", f"label_values({own('source_requests_total')}, source)", description="Sources, by their configured name.")
     ]
-    panels = [*now(), *sources(), *cost(), row("What to do"), runbooks(ALERTS, height=3)]
+    panels = [*now(), *sources(), *cost(), row("What to do"), runbooks(ALERTS)]
     return dashboard(UID, "Workers: the exporter", "Can what the other dashboards show be believed?", variables, panels, annotations([], [[]]))

@@ -264,7 +264,7 @@ def machines():
             "The most restarts that one worker of the fleet had in 15 minutes.",
             [target(q.events("worker_restarts_total", "fleet", window="15m"), "{{fleet}}")],
             unit="none",
-            width=7,
+            width=6,
             limits=[(2, "orange")],
             decimals=0,
             alerts=["WorkerRestarting"],
@@ -275,7 +275,7 @@ def machines():
             "The most changes of state that one worker of the fleet had in 10 minutes, those to and from unknown left out.",
             [target(q.events("worker_state_changes_total", "fleet"), "{{fleet}}")],
             unit="none",
-            width=7,
+            width=6,
             limits=[(4, "orange")],
             decimals=0,
             alerts=["WorkerFlapping"],
@@ -288,7 +288,7 @@ def machines():
                 "workers": f"count by (fleet, build_id, sdk_name, sdk_version) (max by (fleet, worker, build_id, sdk_name, sdk_version) ({select('worker_info', q.FLEET)}))"
             },
             key=["fleet", "build_id", "sdk_name", "sdk_version"],
-            width=10,
+            width=12,
             alerts=["WorkerVersionSkew"],
         ),
     ]

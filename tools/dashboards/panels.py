@@ -181,7 +181,7 @@ def text(title, description, content, *, width=24, height=5):
     return made
 
 
-def runbooks(alerts, *, height=4):
+def runbooks(alerts, *, height=3):
     """The runbooks of the alerts that lead to this dashboard."""
     content = " · ".join(f"[{alert}]({RUNBOOKS}{alert})" for alert in alerts)
     return text("Runbooks", "What to do when one of these alerts fires.", content, height=height)

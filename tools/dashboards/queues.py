@@ -135,14 +135,14 @@ def queues():
             links=[only],
         ),
         timeseries(
-            "Pollers", "Pollers that the queue server lists.", [target(q.queue("task_queue_pollers"), NAME)], unit="none", width=8, links=[only]
+            "Pollers", "Pollers that the queue server lists.", [target(q.queue("task_queue_pollers"), NAME)], unit="none", width=7, links=[only]
         ),
         timeseries(
             "Workers of the queues",
             "Workers that poll, those whose slots are all busy, and those that are silent.",
             [target(f"max by ({q.BY_QUEUE}, condition) ({select('task_queue_workers', *q.QUEUE)})", NAME + " {{condition}}")],
             unit="none",
-            width=8,
+            width=7,
             links=[only],
         ),
         table(
@@ -151,7 +151,7 @@ def queues():
             {"serves": f"max by (fleet, {q.BY_QUEUE}) ({select('worker_fleet_queue_info', q.FLEET, *q.QUEUE)})"},
             key=["fleet", "source", "temporal_namespace", "task_queue", "task_type"],
             hidden={"serves"},
-            width=8,
+            width=10,
             links=[detail("This fleet", "worker-exporter-fleet", fleet=field("fleet"))],
         ),
     ]

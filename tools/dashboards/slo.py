@@ -102,6 +102,7 @@ def budget():
             [target(f"{q.fleet_workers('healthy|degraded|stuck|draining')}\n/ ({q.fleet('worker_fleet_expected_workers')} > 0)", "{{fleet}}")],
             unit="percentunit",
             width=8,
+            fill=0,
             links=[TO_FLEET],
         ),
     ]
@@ -179,7 +180,7 @@ def make():
         *budget(),
         *latency(),
         row("What to do"),
-        runbooks([BURN, "WorkerTaskFailureRatioHigh", "WorkerTaskLatencyHigh", "WorkerTaskLatencyAnomalous"], height=3),
+        runbooks([BURN, "WorkerTaskFailureRatioHigh", "WorkerTaskLatencyHigh", "WorkerTaskLatencyAnomalous"]),
     ]
     return dashboard(
         UID,

@@ -302,7 +302,7 @@ def machine():
             "Its disk in use, and where it will be in a day if it goes on as in the last six hours.",
             [target(one("worker_disk_usage_ratio"), "used"), target(f"max by (fleet, worker) (predict_linear({disk}[6h], 24 * 3600))", "in a day")],
             unit="percentunit",
-            width=8,
+            width=12,
             fill=0,
             limits=[(0.9, "orange"), (1, "red")],
             overrides=[dashed("in a day")],
@@ -313,7 +313,7 @@ def machine():
             "GPU and GPU memory in use.",
             [target(one("worker_gpu_utilization_ratio"), "GPU"), target(one("worker_gpu_memory_usage_ratio"), "GPU memory")],
             unit="percentunit",
-            width=8,
+            width=12,
         ),
         table(
             "Who it is",
@@ -321,7 +321,7 @@ def machine():
             {"seen": f"max by (fleet, worker, host, pod, pid, sdk_name, sdk_version, build_id, deployment, source) ({select('worker_info', *ONE)})"},
             key=["fleet", "worker", "host", "pod", "pid", "sdk_name", "sdk_version", "build_id", "deployment", "source"],
             hidden={"seen"},
-            width=8,
+            width=24,
             links=[detail("Its fleet", "worker-exporter-fleet", fleet=field("fleet"))],
         ),
     ]

@@ -1,9 +1,13 @@
-"""Makes a screenshot smaller: 256 colours, the commonest of it. A drawing has few, and what lies between two of them at the
-edge of a letter is not missed."""
+"""Makes a screenshot smaller: the commonest of its colours and no others. A drawing has few, and what lies between two of them
+at the edge of a letter is not missed."""
 
 import struct
 import zlib
 from collections import Counter
+
+COLOURS = 40
+# How far from each other, as the square of the distance.
+APART = 500
 
 
 def smaller(data):
@@ -11,15 +15,20 @@ def smaller(data):
     width, height, channels, rows = _read(data)
     pixels = [[row[at : at + 3] for at in range(0, len(row), channels)] for row in rows]
     counted = Counter(pixel for row in pixels for pixel in row)
-    palette = [pixel for pixel, _ in counted.most_common(256)]
-    nearest = {pixel: number for number, pixel in enumerate(palette)}
-    for pixel in counted:
-        if pixel not in nearest:
-            nearest[pixel] = min(range(len(palette)), key=lambda number: sum((a - b) ** 2 for a, b in zip(palette[number], pixel)))
+    palette = []
+    for pixel, _ in counted.most_common():
+        # What is almost another colour does not take the place of one that is rare, as that of a thin line.
+        if len(palette) < COLOURS and all(_far(pixel, chosen) >= APART for chosen in palette):
+            palette.append(pixel)
+    nearest = {pixel: min(range(len(palette)), key=lambda number: _far(pixel, palette[number])) for pixel in counted}
     body = b"".join(b"\0" + bytes(nearest[pixel] for pixel in row) for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"PLTE", b"".join(palette)), (b"IDAT", zlib.compress(body, 9)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+
+
+def _far(one, other):
+    return sum((a - b) ** 2 for a, b in zip(one, other))
 
 
 def _chunk(kind, content):
