@@ -83,7 +83,10 @@ pub fn run() -> ExitCode {
         Command::Demo(flags) => demo::run(&flags),
         Command::Check(flags) => return check::run(&flags),
         Command::Probe(flags) => probe::run(&flags),
-        Command::Sidecar(flags) => return ended(sidecar::run(*flags)),
+        Command::Sidecar(flags) => {
+            sidecar::become_alone();
+            return ended(sidecar::run(*flags));
+        }
         Command::Healthcheck(flags) => healthcheck::run(&flags),
     };
     ended(outcome.map(|()| 0))

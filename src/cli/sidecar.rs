@@ -1,6 +1,7 @@
 //! `sidecar`: `/health` and `/ready` for one worker that has none.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,6 +251,17 @@ struct TemporalFlags {
     /// Process id of the worker, as it says itself.
     #[arg(long = "temporal.pid", env = "WORKER_EXPORTER_SIDECAR_TEMPORAL_PID", value_name = "PID")]
     temporal_pid: Option<u32>,
+}
+
+/// Goes on as the program that is the sidecar alone, where that lies beside this one; returns where it does not. The process
+/// stays the same, and takes a third less memory.
+pub(super) fn become_alone() {
+    let Ok(own) = std::env::current_exe() else { return };
+    let alone = own.with_file_name("worker-exporter-sidecar");
+    if alone.is_file() {
+        // The first is this program, the second the word that asked for a sidecar. What goes wrong here goes on as it is.
+        let _ = std::process::Command::new(alone).args(std::env::args_os().skip(2)).exec();
+    }
 }
 
 /// Exit code: that of the worker, where the sidecar started it.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 import pytest
 from harness.exporter import BINARY
 from harness.processes import WORKERS, free_port
-from harness.sidecar import ALONE, Sidecar
+from harness.sidecar import ALONE, COMMAND, Sidecar
 from harness.temporal import TemporalServer
 from harness.wait import hold, wait_for
 
@@ -52,6 +53,20 @@ def test_the_program_of_its_own_takes_the_same_flags_and_ends_the_same_way(proce
     assert sidecar.process.wait_gone(10) == 7
     wrong = subprocess.run([*ALONE, "--heartbeat-file.interval", "5s"], capture_output=True, text=True, timeout=20, check=False)
     assert wrong.returncode == 2 and "--heartbeat-file" in wrong.stderr
+
+
+def test_the_command_goes_on_as_the_small_program_where_that_lies_beside_it(processes, tmp_path):
+    def runs_as(program):
+        sidecar = Sidecar(processes, "--start-grace", "1s", command=plain("--leave-with", 7), program=program)
+        sidecar.wait(20, health=200, ready=200, process="ok")
+        name = os.readlink(f"/proc/{sidecar.process.pid}/exe")
+        sidecar.process.terminate()
+        assert sidecar.process.wait_gone(10) == 7
+        return os.path.basename(name)
+
+    assert runs_as(COMMAND) == "worker-exporter-sidecar"
+    lonely = shutil.copy(BINARY, tmp_path)
+    assert runs_as((lonely, "sidecar")) == "worker-exporter"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
