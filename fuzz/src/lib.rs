@@ -1,7 +1,10 @@
 //! What must hold of every read, whatever the bytes were. A target that only waits for a panic finds half of what it
 //! could: these say when a read that ended well has said something that nobody may believe.
 
-use verdict::evidence::{Beat, Info, Numbers, Says};
+use std::time::Duration;
+
+use verdict::evidence::{Beat, Hands, Info, Numbers, Observation, Says};
+use verdict::read::hash::Hash;
 use verdict::time::WallTime;
 
 /// A stamp that anybody may believe lies between 1973 and 2286, the range of an epoch in whole seconds of nine or ten
@@ -55,4 +58,63 @@ pub fn info_is_sane(info: &Info) {
 pub fn halves(data: &[u8]) -> (&[u8], &[u8]) {
     let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     (&data[..at], data.get(at + 1..).unwrap_or_default())
+}
+
+/// A record of a framework: a line with its name, one with `<time to live> <the server's clock>`, and a field on each
+/// further line, `name=value`.
+pub struct Record {
+    /// As the framework calls it.
+    pub name: String,
+    /// What is left until it expires.
+    pub ttl: Option<Duration>,
+    /// The server's clock.
+    pub now: WallTime,
+    /// Its fields.
+    pub hash: Hash,
+}
+
+/// Takes a record out of the input.
+pub fn record(data: &[u8]) -> Record {
+    let (name, rest) = halves(data);
+    let (times, fields) = halves(rest);
+    let times = String::from_utf8_lossy(times);
+    let mut times = times.split(' ');
+    let ttl = times.next().and_then(|ttl| ttl.parse().ok()).map(Duration::from_millis);
+    let now = times.next().and_then(|now| now.parse().ok()).map(WallTime::from_micros);
+    Record {
+        name: String::from_utf8_lossy(name).into_owned(),
+        ttl,
+        now: now.unwrap_or_default(),
+        hash: Hash::of(pairs(fields)),
+    }
+}
+
+/// The fields of a record, as the bytes say them.
+pub fn pairs(fields: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    fields.split(|byte| *byte == b'\n').filter_map(|line| {
+        let at = line.iter().position(|byte| *byte == b'=')?;
+        Some((line[..at].to_vec(), line[at + 1..].to_vec()))
+    })
+}
+
+/// What is true of every worker that a framework keeps in a hash.
+pub fn worker_is_sane(worker: &Observation) {
+    numbers_are_sane(&worker.numbers);
+    beat_is_sane(worker.beat);
+    says_is_sane(&worker.says);
+    info_is_sane(&worker.info);
+    let queues = &worker.task_queues;
+    assert!(queues.len() <= 256, "{} queues", queues.len());
+    for (at, queue) in queues.iter().enumerate() {
+        assert!(!queue.trim().is_empty() && !queues[..at].contains(queue), "queue {queue:?}");
+    }
+    for each in &worker.types {
+        assert_eq!(each.used, worker.numbers.in_flight, "one number, said twice");
+        assert!(each.failed <= each.processed, "{:?} failed of {:?}", each.failed, each.processed);
+    }
+    match worker.hands {
+        Some(Hands::Empty) => assert_eq!(worker.numbers.in_flight, Some(0)),
+        Some(Hands::Full(_)) => assert!(worker.numbers.in_flight > Some(0), "full hands, and nothing in them"),
+        None => {}
+    }
 }
