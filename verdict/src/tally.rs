@@ -45,13 +45,35 @@ impl Recorder {
     }
 }
 
+/// Seconds that go on when the one who counts them starts again, or another one counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    last: Option<f64>,
+    total: f64,
+}
+
+impl Spent {
+    fn read(&mut self, value: f64) {
+        self.total += match self.last.replace(value) {
+            // Where it begins says nothing of what was spent under our eyes.
+            None => 0.0,
+            Some(last) if value >= last => value - last,
+            Some(_) => value,
+        };
+    }
+
+    fn get(&self) -> Option<f64> {
+        self.last.map(|_| self.total)
+    }
+}
+
 /// The work of one worker, over all its incarnations.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     by: Option<(Arc<str>, u8, Moment)>,
     /// Finished and failed, by type.
     tasks: BTreeMap<TaskType, (Counter, Counter)>,
-    seconds: Option<f64>,
+    seconds: Spent,
     durations: BTreeMap<TaskType, Recorder>,
     schedule_to_start: BTreeMap<TaskType, Recorder>,
     sticky: (Counter, Counter),
@@ -113,8 +135,8 @@ impl Tally {
             let failed = done.failed.map_or(0, |value| read(failed, value));
             added.tasks.push((done.task_type, finished, failed));
         }
-        if work.seconds.is_some() {
-            self.seconds = work.seconds;
+        if let Some(seconds) = work.seconds {
+            self.seconds.read(seconds);
         }
         let histograms = |recorders: &mut BTreeMap<TaskType, Recorder>, of: &[(TaskType, Histogram)]| {
             let mut added = Vec::new();
@@ -141,7 +163,7 @@ impl Tally {
     /// Somebody else counts from now on: its first reading is where it begins.
     fn rebase(&mut self) {
         self.watched = false;
-        self.seconds = None;
+        self.seconds.last = None;
         for (finished, failed) in self.tasks.values_mut() {
             finished.rebase();
             failed.rebase();
@@ -169,6 +191,7 @@ impl Tally {
             finished.restart();
             failed.restart();
         }
+        self.seconds.last = self.seconds.last.map(|_| 0.0);
         self.sticky.0.restart();
         self.sticky.1.restart();
         self.requests.values_mut().for_each(Counter::restart);
@@ -198,10 +221,10 @@ impl Tally {
         self.sum(|(_, failed)| failed)
     }
 
-    /// Seconds spent in them since it started.
+    /// Seconds spent in them, as they grew under our eyes; `None` where the one who counts does not tell.
     #[must_use]
-    pub const fn seconds(&self) -> Option<f64> {
-        self.seconds
+    pub fn seconds(&self) -> Option<f64> {
+        self.seconds.get()
     }
 
     fn sum(&self, of: fn(&(Counter, Counter)) -> &Counter) -> Option<u64> {
@@ -299,6 +322,22 @@ mod tests {
         assert_eq!(tally.finished(), Some(15));
         tally.forget("own");
         assert_eq!(take(&mut tally, "body", SourceKind::Http, &work(60, 0), 313), Some(vec![(0, 0)]));
+    }
+
+    #[test]
+    fn the_seconds_of_another_are_no_time_that_was_spent() {
+        let spent = |seconds| Work { seconds, ..work(10, 0) };
+        let mut tally = Tally::default();
+        let mut after = |source: &str, kind, seconds, at_second| {
+            tally.take(&source.into(), Some(kind), &spent(seconds), at(at_second));
+            tally.seconds()
+        };
+        assert_eq!(after("own", SourceKind::Metrics, Some(40.0), 0), Some(0.0));
+        assert_eq!(after("own", SourceKind::Metrics, Some(42.5), 1), Some(2.5));
+        assert_eq!(after("body", SourceKind::Http, Some(9000.0), 400), Some(2.5), "takes over");
+        assert_eq!(after("body", SourceKind::Http, Some(9001.0), 401), Some(3.5));
+        assert_eq!(after("body", SourceKind::Http, Some(2.0), 402), Some(5.5), "has begun anew");
+        assert_eq!(after("own", SourceKind::Metrics, None, 403), None, "tells none");
     }
 
     #[test]

@@ -116,7 +116,9 @@ impl TaskWindow {
         let (_, finished0, failed0, seconds0) = self.samples.front()?;
         let (_, finished, failed, seconds) = self.samples.back()?;
         let finished = finished.saturating_sub(*finished0);
-        let mean = seconds.zip(*seconds0).filter(|_| finished > 0).and_then(|(after, before)| {
+        // What was finished while nobody told how long it took would make the others look quick.
+        let told = self.samples.iter().all(|(.., seconds)| seconds.is_some());
+        let mean = seconds.zip(*seconds0).filter(|_| finished > 0 && told).and_then(|(after, before)| {
             #[expect(clippy::cast_precision_loss, reason = "tasks of five minutes")]
             let mean = (after - before) / finished as f64;
             Duration::try_from_secs_f64(mean).ok()
@@ -165,5 +167,8 @@ mod tests {
             window.record(at(t * 60), t * 10, t, Some(f64::from(u32::try_from(t).unwrap_or(0)) * 20.0));
         }
         assert_eq!(window.tasks(), Some(Tasks { finished: 50, failed: 5, mean: Some(Duration::from_secs(2)) }));
+        window.record(at(601), 101, 10, None);
+        window.record(at(602), 102, 10, Some(204.0));
+        assert_eq!(window.tasks().and_then(|tasks| tasks.mean), None, "one sample does not tell");
     }
 }
