@@ -1,6 +1,8 @@
 //! Queues in Redis: lists and streams, read from a real redis-server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/redis.rs"]
 mod server;
 
@@ -127,8 +129,16 @@ async fn a_key_of_another_type_fails_its_own_look_and_no_other() {
     let source = source(&server);
     server.set("cache", "x", &[]);
     server.run::<u64, _>("RPUSH", &["mail", "job"]);
-    assert_eq!(look(&source, "cache").await.unwrap_err(), Failure::WrongType);
-    assert_eq!(look(&source, "mail").await.unwrap().backlog, Some(1));
+    let log = log::Log::default();
+    let _guard = log.listen();
+    for _ in 0..3 {
+        assert_eq!(look(&source, "cache").await.unwrap_err(), Failure::WrongType);
+        assert_eq!(look(&source, "mail").await.unwrap().backlog, Some(1));
+        source.look(&Scope::Listing).await.unwrap();
+    }
+    let said: Vec<_> = log.text().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
+    assert_eq!(said.len(), 1, "said once, however often the others are well: {said:#?}");
+    assert!(said[0].contains("reason=\"wrong_type\"") && said[0].contains("cache"), "{said:#?}");
 }
 
 #[tokio::test]

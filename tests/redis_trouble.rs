@@ -1,4 +1,5 @@
-//! What a real redis-server goes through: it loads, fails over, loses its cluster, holds a million keys and huge values.
+//! What a real redis-server goes through: it loads, fails over, loses its cluster, sleeps, runs out of memory, holds a
+//! million keys and huge values; and what the log says of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a skip must be seen")]
 
@@ -190,4 +191,98 @@ async fn a_source_that_verifies_nothing_says_so_once_when_it_is_loaded() {
     let said: Vec<_> =
         log.text().lines().filter(|line| line.contains("insecure_skip_verify")).map(str::to_owned).collect();
     assert!(matches!(&said[..], [line] if line.contains("WARN") && line.contains("beats")), "{said:?}");
+}
+
+/// What the log says of the state of Redis.
+fn told(log: &log::Log) -> Vec<String> {
+    let about = |line: &&str| line.contains("Redis could not be read") || line.contains("Redis is read again");
+    log.text().lines().filter(about).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_server_that_sleeps_is_said_once_and_so_is_its_return_while_another_is_read_as_ever() {
+    let Some(server) = RedisServer::start(&["--enable-debug-command", "yes"]) else { return };
+    let Some(other) = RedisServer::start(&[]) else { return };
+    for server in [&server, &other] {
+        server.set("worker:a:heartbeat", "1", &[]);
+    }
+    let log = log::Log::default();
+    let _guard = log.listen();
+    let (asleep, well) = (source_of(plain(server.url(0)), Duration::from_millis(400)), source(plain(other.url(0))));
+    look(&asleep).await.unwrap();
+    let client = redis::Client::open(server.url(0).as_str()).unwrap();
+    let sleeping = std::thread::spawn(move || {
+        let mut connection = client.get_connection().unwrap();
+        redis::cmd("DEBUG").arg("SLEEP").arg("2.5").query::<()>(&mut connection).unwrap();
+    });
+    until(&asleep, "asleep", |answer| matches!(answer, Err(Failure::Timeout))).await;
+    for _ in 0..2 {
+        assert_eq!(look(&asleep).await.unwrap_err(), Failure::Timeout);
+        worker(&look(&well).await.unwrap(), "a");
+    }
+    sleeping.join().unwrap();
+    until(&asleep, "awake", Result::is_ok).await;
+    look(&asleep).await.unwrap();
+    let told = told(&log);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("WARN") && told[0].contains("reason=\"timeout\""), "{told:#?}");
+    assert!(told[1].contains("INFO") && told[1].contains("source=\"beats\""), "{told:#?}");
+}
+
+#[tokio::test]
+async fn each_way_to_refuse_us_is_one_line_with_its_word_and_no_secret_while_another_is_read_as_ever() {
+    let Some(well) = RedisServer::start(&[]) else { return };
+    well.set("worker:a:heartbeat", "1", &[]);
+    well.run::<(), _>("ACL", &["SETUSER", "blind", "on", ">s3cret", "~*", "+ping", "+info"]);
+    let Some(locked) = RedisServer::start(&["--requirepass", "right"]) else { return };
+    let dead = server::free_port();
+    let secret = || Some(Secret::held("s3cret"));
+    let nowhere: url::Url = format!("redis://127.0.0.1:{dead}").parse().unwrap();
+    let blind = Some("blind".to_owned());
+    let other = source(plain(well.url(0)));
+    for (server, failure) in [
+        (plain(nowhere), Failure::Refused),
+        (plain("redis://no-such-host.invalid:6379".parse().unwrap()), Failure::Dns),
+        (config::RedisServer { password: secret(), ..plain(locked.url(0)) }, Failure::Unauthenticated),
+        (config::RedisServer { username: blind, password: secret(), ..plain(well.url(0)) }, Failure::PermissionDenied),
+        (plain(well.url(99)), Failure::NotFound),
+    ] {
+        let log = log::Log::default();
+        let _guard = log.listen();
+        let bad = source(server);
+        for _ in 0..3 {
+            assert_eq!(look(&bad).await.unwrap_err(), failure);
+            worker(&look(&other).await.unwrap(), "a");
+        }
+        let told = told(&log);
+        assert_eq!(told.len(), 1, "{failure}: {told:#?}");
+        let word = format!("reason=\"{}\"", failure.word());
+        assert!(told[0].contains("WARN") && told[0].contains(&word), "{failure}: {told:#?}");
+        assert!(!log.text().contains("s3cret"), "{}", log.text());
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_memory_is_read_and_a_heartbeat_that_it_evicts_is_back_with_the_next_beat() {
+    let Some(server) = RedisServer::start(&[]) else { return };
+    server.set("worker:a:heartbeat", "1", &["EX", "600"]);
+    server.set("worker:kept:heartbeat", "1", &[]);
+    let source = source(plain(server.url(0)));
+    look(&source).await.unwrap();
+    let set = |name: &str, value: &str| server.run::<(), _>("CONFIG", &["SET", name, value]);
+    // Nothing may be written any more, and reading goes on.
+    set("maxmemory", "1");
+    worker(&look(&source).await.unwrap(), "a");
+    // Whatever can expire is thrown out for what is to be written.
+    set("maxmemory-policy", "volatile-lru");
+    let client = redis::Client::open(server.url(0).as_str()).unwrap();
+    let refused: redis::RedisResult<()> =
+        redis::cmd("SET").arg("x").arg("y").query(&mut client.get_connection().unwrap());
+    assert_eq!(refused.unwrap_err().code(), Some("OOM"));
+    assert!(figure(&server, "stats", "evicted_keys") >= 1);
+    let listing = look(&source).await.unwrap();
+    assert_eq!((listing.records.len(), listing.reset), (1, false), "the others stand");
+    set("maxmemory", "0");
+    server.set("worker:a:heartbeat", "2", &["EX", "600"]);
+    worker(&look(&source).await.unwrap(), "a");
 }

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, deprecated, reason = "a test fails by panicking")]
 
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/temporal_fake.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod temporal_fake;
@@ -11,10 +13,11 @@ mod temporal_fake;
 mod temporal_source;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use log::Log;
 use prost_wkt_types::Timestamp;
 use temporal_fake::{FakeTemporal, Reply, Script, namespace};
 use temporal_source::source;
@@ -22,7 +25,7 @@ use temporalio_protos::temporal::api::worker::v1::{WorkerHeartbeat, WorkerInfo, 
 use temporalio_protos::temporal::api::workflowservice::v1::{
     DescribeTaskQueueResponse, DescribeWorkerResponse, ListWorkersResponse,
 };
-use tonic::Status;
+use tonic::{Code, Status};
 use verdict::evidence::{Listing, QueueKey, QueueReport, Report, Scope};
 use verdict::words::{Failure, TaskType};
 use worker_exporter::config::{self, Secret};
@@ -149,10 +152,21 @@ async fn a_rotated_key_is_taken_up_and_the_namespace_and_metadata_headers_are_se
         ..settings(fake.address)
     };
     let source = patient(&settings);
-    assert_eq!(list(&source).await.unwrap_err(), Failure::Unauthenticated, "no file yet");
+    let log = Log::default();
+    let _guard = log.listen();
+    for _ in 0..2 {
+        assert_eq!(list(&source).await.unwrap_err(), Failure::Unauthenticated, "no file yet");
+    }
     assert!(fake.calls().is_empty(), "nothing is sent without the key");
     std::fs::write(&key, "first\n").unwrap();
-    assert_eq!(list(&source).await.unwrap_err(), Failure::Unauthenticated);
+    for _ in 0..2 {
+        assert_eq!(list(&source).await.unwrap_err(), Failure::Unauthenticated);
+    }
+    let ours = |line: &&str| line.contains("source=\"temporal\"") && !line.contains("DEBUG");
+    let said: Vec<_> = log.text().lines().filter(ours).map(str::to_owned).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].contains("ERROR") && said[0].contains("the API key cannot be read"), "{said:#?}");
+    assert!(said[1].contains("WARN") && said[1].contains("unauthenticated"), "{said:#?}");
     std::fs::write(&key, "second\n").unwrap();
     assert_eq!(records(&list(&source).await.unwrap()), ["a"]);
     for call in fake.calls() {
@@ -411,4 +425,121 @@ async fn a_queue_of_an_old_server_has_pollers_and_no_figures() {
     });
     let fake = FakeTemporal::start(script).await;
     assert_eq!(queue(&patient(&settings(fake.address))).await.unwrap(), QueueReport::default());
+}
+
+fn lines(log: &Log, of: &str) -> Vec<String> {
+    let about = format!("namespace=\"{of}\"");
+    let lines = log.text();
+    lines.lines().filter(|line| !line.contains("DEBUG") && line.contains(&about)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn however_a_namespace_fails_it_is_one_line_with_method_and_reason_and_another_is_seen_as_ever() {
+    let well = FakeTemporal::start(Script::with_heartbeats().list(|_| Reply::Say(page([beat("a", 1)], "")))).await;
+    let well = patient(&config::TemporalSource { namespace: "well".into(), ..settings(well.address) });
+    for (code, failure) in [
+        (Code::Unavailable, Failure::Unavailable),
+        (Code::DeadlineExceeded, Failure::Timeout),
+        (Code::PermissionDenied, Failure::PermissionDenied),
+        (Code::Unauthenticated, Failure::Unauthenticated),
+        (Code::NotFound, Failure::NotFound),
+        (Code::InvalidArgument, Failure::InvalidArgument),
+        (Code::Cancelled, Failure::Reset),
+        (Code::Internal, Failure::Internal),
+        (Code::DataLoss, Failure::Internal),
+    ] {
+        let log = Log::default();
+        let _guard = log.listen();
+        // A server that repeats what it was sent.
+        let fail = move || Status::new(code, "no, not with t0ken");
+        let script = Script::with_heartbeats().list(move |_| Reply::Fail(fail())).queue(move |_| Reply::Fail(fail()));
+        let fake = FakeTemporal::start(script).await;
+        let key = Some(Secret::held("t0ken"));
+        let bad = patient(&config::TemporalSource { api_key: key, ..settings(fake.address) });
+        for _ in 0..3 {
+            assert_eq!(list(&bad).await.unwrap_err(), failure, "{code:?}");
+            assert_eq!(queue(&bad).await.unwrap_err(), failure, "{code:?}");
+            assert_eq!(records(&list(&well).await.unwrap()), ["a"], "{code:?}");
+        }
+        let lines = lines(&log, "orders-prod");
+        assert_eq!(lines.len(), 2, "{code:?}: {lines:#?}");
+        for (line, method) in lines.iter().zip(["ListWorkers", "DescribeTaskQueue"]) {
+            let (method, reason) = (format!("method=\"{method}\""), format!("reason=\"{}\"", failure.word()));
+            for part in ["WARN", "source=\"temporal\"", &method, &reason] {
+                assert!(line.contains(part), "{code:?}: {part} in {line}");
+            }
+            assert!(!line.contains("t0ken"), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_token_that_is_refused_or_a_namespace_that_ends_is_said_and_so_is_its_return() {
+    let log = Log::default();
+    let _guard = log.listen();
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = Arc::clone(&broken);
+    let script = Script::with_heartbeats().list(move |request| match request.next_page_token.as_slice() {
+        b"" => Reply::Say(page([beat("a", 1)], "next")),
+        _ if is_broken.load(Ordering::SeqCst) => Reply::Fail(Status::invalid_argument("Invalid NextPageToken.")),
+        _ => Reply::Say(page([beat("b", 1)], "")),
+    });
+    let fake = FakeTemporal::start(script).await;
+    let source = patient(&settings(fake.address));
+    for _ in 0..2 {
+        assert_eq!(list(&source).await.unwrap_err(), Failure::InvalidArgument, "half a list is no list");
+    }
+    broken.store(false, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(records(&list(&source).await.unwrap()), ["a", "b"]);
+    }
+    let lines = lines(&log, "orders-prod");
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("invalid_argument"), "{lines:#?}");
+    assert!(lines[1].contains("INFO") && lines[1].contains("lists its workers again"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_exchanged_for_an_older_one_and_back_is_asked_for_what_it_knows() {
+    let new = || Script::with_heartbeats().list(|_| Reply::Say(page([beat("a", 1)], "")));
+    let old =
+        Script::with_heartbeats().list(|_| Reply::Fail(Status::unimplemented("method ListWorkers not supported")));
+    let first = FakeTemporal::start(new()).await;
+    let address = first.address;
+    let log = Log::default();
+    let _guard = log.listen();
+    let source = patient(&settings(address));
+    let until = async |heartbeats: bool| {
+        let began = Instant::now();
+        loop {
+            // While one goes and the other comes nobody answers, and that is a failed look.
+            if let Ok(listing) = list(&source).await {
+                if listing.heartbeats == heartbeats {
+                    return listing;
+                }
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "heartbeats are never {heartbeats}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // Its port is free once nobody listens there.
+    let gone = async || {
+        let began = Instant::now();
+        while list(&source).await.err() != Some(Failure::Refused) {
+            assert!(began.elapsed() < Duration::from_secs(20), "never refused");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(records(&until(true).await), ["a"]);
+    drop(first);
+    gone().await;
+    let second = FakeTemporal::listen(old, None, address).await;
+    assert!(until(false).await.records.is_empty(), "an old server lists nobody, and that is not an empty list");
+    drop(second);
+    gone().await;
+    let _third = FakeTemporal::listen(new(), None, address).await;
+    assert_eq!(records(&until(true).await), ["a"]);
+    let said = log.text();
+    assert_eq!(said.matches("the server does not list workers").count(), 1, "{said}");
+    assert_eq!(said.matches("lists workers with their heartbeats again").count(), 1, "{said}");
 }

@@ -106,13 +106,12 @@ impl FrameworkSource {
     }
 
     async fn list(&self) -> Result<Listing, Failure> {
-        let walk = self.links.bounded(async {
+        let walk = self.links.bounded("", async {
             let mut link = self.links.take(links::LISTING).await?;
             let walk = self.walk(&mut link).await;
             self.links.done(link, walk)
         });
         let (server, mut walk) = walk.await?;
-        self.links.content();
         if self.host_pid {
             for record in &mut walk.records {
                 let named = record.info.host.as_ref().zip(record.info.pid.as_ref());
@@ -152,7 +151,7 @@ impl FrameworkSource {
     }
 
     async fn queue(&self, key: &QueueKey) -> Result<QueueReport, Failure> {
-        let look = self.links.bounded(async {
+        let look = self.links.bounded(&key.task_queue, async {
             let mut link = self.links.take(links::QUEUE).await?;
             let report = match self.framework {
                 Framework::Rq => self.rq_queue(&mut link.redis, &key.task_queue).await,

@@ -1,6 +1,7 @@
 //! The connections of one source to its Redis, and what every kind of source on Redis does alike: a look under one
 //! deadline and with a cap, a connection that is kept only while all goes well, a complaint that is said once.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::config;
 
 /// Looks at queues run beside a listing; more connections than this are not kept for them.
 const KEPT: usize = 4;
+/// Errors of so many queues are remembered; more begin anew.
+const COMPLAINTS: usize = 1000;
 /// What one look may receive. A listing of 200,000 heartbeats of a kilobyte fits.
 pub(super) const LISTING: usize = 256 << 20;
 /// What a look at one queue may receive: its head comes whole, whatever somebody put there.
@@ -43,7 +46,8 @@ pub(super) struct Links {
     timeout: Duration,
     server: config::RedisServer,
     idle: Mutex<Vec<Link>>,
-    complaint: Mutex<Option<String>>,
+    /// What stands in the log, by what was looked at: the error that its last look came to.
+    complaints: Mutex<BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for Link {
@@ -65,7 +69,7 @@ impl Links {
             timeout: source.timeout,
             server: server.clone(),
             idle: Mutex::default(),
-            complaint: Mutex::default(),
+            complaints: Mutex::default(),
         }
     }
 
@@ -108,29 +112,47 @@ impl Links {
         }
     }
 
-    /// Lets a look run until the deadline. Ours as well as the envelope's, so that a dropped connection is a certainty
-    /// and not a courtesy. What failed is complained of once, and the same complaint not repeated at each look.
-    pub(super) async fn bounded<T>(&self, look: impl Future<Output = Result<T, Refusal>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.timeout, look).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(refusal)) => Err(self.complain(refusal)),
-            Err(_) => Err(Failure::Timeout),
+    /// Lets a look at `what` (a queue; nothing: the workers) run until the deadline. Ours as well as the envelope's, so
+    /// that a dropped connection is a certainty and not a courtesy. What failed is complained of once, however many looks
+    /// come to the same.
+    pub(super) async fn bounded<T>(
+        &self,
+        what: &str,
+        look: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Failure> {
+        let refusal = match tokio::time::timeout(self.timeout, look).await {
+            Ok(Ok(done)) => {
+                self.content(what);
+                return Ok(done);
+            }
+            Ok(Err(refusal)) => refusal,
+            Err(_) => Refusal { failure: Failure::Timeout, why: Failure::Timeout.meaning().to_owned() },
+        };
+        Err(self.complain(what, refusal))
+    }
+
+    /// All went well: the next complaint about it is news again.
+    fn content(&self, what: &str) {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.remove(what).is_some() && complaints.is_empty() {
+            tracing::info!(source = &*self.name, url = %self.server.url, reason = "ok", "Redis is read again");
         }
     }
 
-    /// All went well: the next complaint is news again.
-    pub(super) fn content(&self) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn complain(&self, refusal: Refusal) -> Failure {
-        let mut last = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(&refusal.why) {
+    fn complain(&self, what: &str, refusal: Refusal) -> Failure {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        // A server that is away is away for every queue.
+        let known = complaints.values().any(|why| *why == refusal.why);
+        if complaints.len() >= COMPLAINTS {
+            complaints.clear();
+        }
+        complaints.insert(what.to_owned(), refusal.why.clone());
+        drop(complaints);
+        if !known {
             tracing::warn!(
                 source = &*self.name, url = %self.server.url, reason = refusal.failure.word(), error = refusal.why,
                 "Redis could not be read",
             );
-            *last = Some(refusal.why);
         }
         refusal.failure
     }

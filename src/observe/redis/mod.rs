@@ -101,19 +101,17 @@ impl RedisSource {
 
     /// One look at all heartbeats.
     async fn list(&self) -> Result<Listing, Failure> {
-        let walk = self.links.bounded(async {
+        let walk = self.links.bounded("", async {
             let mut link = self.links.take(links::LISTING).await?;
             let walk = self.walk(&mut link).await;
             self.links.done(link, walk)
         });
-        let walk = walk.await?;
-        self.links.content();
-        Ok(self.conclude(walk))
+        Ok(self.conclude(walk.await?))
     }
 
     /// One look at one of the configured queues.
     async fn queue(&self, key: &QueueKey) -> Result<QueueReport, Failure> {
-        let look = self.links.bounded(async {
+        let look = self.links.bounded(&key.task_queue, async {
             let mut link = self.links.take(links::QUEUE).await?;
             let report = queue::look(&mut link.redis, &key.task_queue).await;
             self.links.done(link, report)

@@ -45,13 +45,12 @@ impl OwnKey {
     /// # Errors
     /// When the server cannot be asked, or the key is no heartbeat.
     pub async fn look(&self) -> Result<Option<(Beat, Says)>, Failure> {
-        let read = self.links.bounded(async {
+        let read = self.links.bounded("", async {
             let mut link = self.links.take(RECEIVED).await?;
             let read = self.read(&mut link.redis).await;
             self.links.done(link, read)
         });
         let (entry, sent, received) = read.await?;
-        self.links.content();
         match entry {
             Entry::Held { value, .. } if value.len() > MAX_VALUE => Err(Failure::BodyTooLarge),
             Entry::Held { value, ttl } => Ok(Some(self.conclude(&value, Sighting { sent, received, ttl }))),

@@ -91,6 +91,8 @@ impl Client {
         let wire = self.ready(Self::wire)?;
         let mut request = Request::new(message);
         *request.metadata_mut() = self.ready(Self::metadata)?;
+        // Nothing keeps us from asking any more; what the server then says is told by others.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).said = None;
         // Tells the server too, so that it stops working on what nobody waits for.
         request.set_timeout(within);
         let answer = match tokio::time::timeout(within, Box::pin(send(wire, request))).await {
@@ -103,6 +105,11 @@ impl Client {
         };
         self.note(answer.as_ref().err());
         answer
+    }
+
+    /// What keeps us from asking at all is in the log already.
+    pub(super) fn has_complained(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).said.is_some()
     }
 
     fn ready<T>(&self, get: impl FnOnce(&Self) -> Result<T, Unready>) -> Result<T, Failure> {
@@ -123,7 +130,6 @@ impl Client {
         match failed {
             None => {
                 state.timeouts = 0;
-                state.said = None;
             }
             Some(Failure::Timeout) => {
                 state.timeouts += 1;

@@ -24,6 +24,7 @@ use verdict::words::{Failure, TaskType};
 
 use super::budget::Budget;
 use super::client::{Client, Wire};
+use super::complaints::Complaints;
 use super::deployments::Deployments;
 use super::details::Details;
 use super::naming::Names;
@@ -62,6 +63,7 @@ pub struct TemporalSource {
     server: Mutex<Server>,
     deployments: Mutex<Deployments>,
     partitions: Mutex<HashMap<(Arc<str>, TaskType), Partitions>>,
+    complaints: Mutex<Complaints>,
 }
 
 /// What is known of the server, and how it must be asked.
@@ -127,6 +129,7 @@ impl TemporalSource {
             partitions: Mutex::default(),
             deployments: Mutex::new(Deployments::new(settings.requests_per_second)),
             server: Mutex::new(Server { features: None, version: None, page: FURTHER_PAGE, said: None }),
+            complaints: Mutex::default(),
         }
     }
 
@@ -179,10 +182,9 @@ impl TemporalSource {
                 next_page_token: token,
                 ..ListWorkersRequest::default()
             };
-            let page = self
-                .ask(request, allowance, |mut wire, request| async move { wire.list_workers(request).await })
-                .await?;
-            match pages.add(page)? {
+            let page =
+                self.ask(request, allowance, |mut wire, request| async move { wire.list_workers(request).await }).await;
+            match self.said_of("ListWorkers", page.and_then(|page| pages.add(page)))? {
                 Some(next) => token = next,
                 None => return Ok(pages),
             }
@@ -268,7 +270,8 @@ impl TemporalSource {
         };
         let answer = self
             .ask(request, allowance, |mut wire, request| async move { wire.describe_task_queue(request).await })
-            .await?;
+            .await;
+        let answer = self.said_of("DescribeTaskQueue", answer)?;
         let polling = self.polling(key, task_queue_type, &answer.pollers, allowance).await;
         hold(&self.deployments).polled(&answer);
         self.ask_of_deployments(allowance).await;
@@ -292,7 +295,8 @@ impl TemporalSource {
             DescribeNamespaceRequest { namespace: self.namespace.to_string(), ..DescribeNamespaceRequest::default() };
         let answer = self
             .ask(request, allowance, |mut wire, request| async move { wire.describe_namespace(request).await })
-            .await?;
+            .await;
+        let answer = self.said_of("DescribeNamespace", answer)?;
         let heartbeats = answer
             .namespace_info
             .and_then(|info| info.capabilities)
@@ -368,6 +372,40 @@ impl TemporalSource {
         answer
     }
 
+    /// Says what a request without which the look is nothing came to: the method, the namespace and the reason's word, and
+    /// nothing of what the server said, who may repeat our key.
+    fn said_of<A>(&self, method: &'static str, answer: Result<A, Failure>) -> Result<A, Failure> {
+        let Err(failure) = answer else { return answer };
+        // These have lines of their own.
+        let told = match failure {
+            Failure::Throttled => true,
+            Failure::Unimplemented => method == "ListWorkers",
+            _ => self.client.has_complained(),
+        };
+        if !told && hold(&self.complaints).is_news(method, failure, self.now()) {
+            let (source, namespace) = (&*self.name, &*self.namespace);
+            let (reason, meaning) = (failure.word(), failure.meaning());
+            tracing::warn!(source, namespace, method, reason, "the Temporal server could not be asked: {meaning}");
+        }
+        Err(failure)
+    }
+
+    /// Says once that the list of workers is there again.
+    fn listed(&self, listing: Result<Listing, Failure>) -> Result<Listing, Failure> {
+        let mut complaints = hold(&self.complaints);
+        match &listing {
+            Ok(_) => {
+                if complaints.listed() {
+                    let (source, namespace) = (&*self.name, &*self.namespace);
+                    tracing::info!(source, namespace, reason = "ok", "the Temporal server lists its workers again");
+                }
+            }
+            Err(Failure::Throttled) => {}
+            Err(_) => complaints.listing_failed(),
+        }
+        listing
+    }
+
     /// Says once, and again when it changes, why the list says nothing.
     fn say(&self, blind: Option<Blind>) {
         let mut server = hold(&self.server);
@@ -405,7 +443,7 @@ impl Observe for TemporalSource {
     fn look<'a>(&'a self, scope: &'a Scope) -> Pin<Box<dyn Future<Output = Result<Report, Failure>> + Send + 'a>> {
         Box::pin(async move {
             match scope {
-                Scope::Listing => self.listing().await.map(Report::Listing),
+                Scope::Listing => self.listed(self.listing().await).map(Report::Listing),
                 Scope::Queue(key) => self.queue(key).await.map(Report::Queue),
                 // A Temporal worker has no address of its own.
                 Scope::Worker(_) => Err(Failure::InvalidArgument),

@@ -129,9 +129,7 @@ impl CelerySource {
     }
 
     async fn list(&self) -> Result<Listing, Failure> {
-        let listing = self.links.bounded(self.hear()).await?;
-        self.links.content();
-        Ok(listing)
+        self.links.bounded("", self.hear()).await
     }
 
     /// One look: do we still listen, did we miss anything, and what was heard.
@@ -336,8 +334,7 @@ impl CelerySource {
     }
 
     async fn queue(&self, queue: &QueueKey) -> Result<QueueReport, Failure> {
-        let report = self.links.bounded(self.waiting(&queue.task_queue)).await?;
-        Ok(report)
+        self.links.bounded(&queue.task_queue, self.waiting(&queue.task_queue)).await
     }
 
     async fn waiting(&self, queue: &Arc<str>) -> Result<QueueReport, Refusal> {
