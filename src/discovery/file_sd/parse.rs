@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
+use saphyr_parser::{Event, Parser};
 use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::config::{HttpTarget, MetricsSource, Targets, refused};
+
+/// A list of groups is three levels deep.
+const DEPTH: usize = 16;
 
 /// One target group: addresses that share labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -70,7 +74,28 @@ pub fn groups(format: Format, text: &str) -> Result<Vec<Group>, Mistake> {
     }
 }
 
+/// A deep file is read, and given up again, by recursion: one of a few kilobytes would use up the stack, and end us.
+fn bounded(text: &str) -> Result<(), Mistake> {
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        // What is no YAML is said by whoever reads it whole.
+        let Ok((event, span)) = event else { return Ok(()) };
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            Event::StreamEnd => break,
+            _ => {}
+        }
+        if depth > DEPTH {
+            let (line, column) = (span.start.line(), span.start.col() + 1);
+            return Err(Mistake { line, column, what: "nested too deeply for a list of target groups".to_owned() });
+        }
+    }
+    Ok(())
+}
+
 fn yaml(text: &str) -> Result<Vec<Group>, Mistake> {
+    bounded(text)?;
     let documents = MarkedYaml::load_from_str(text).map_err(|error| {
         let place = error.marker();
         Mistake { line: place.line(), column: place.col() + 1, what: error.info().to_owned() }
@@ -179,6 +204,8 @@ fn target(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn source() -> Targets {
@@ -249,5 +276,44 @@ mod tests {
         assert_eq!(targets.len(), 1);
         assert_eq!(refused.len(), 4);
         assert!(!refused.concat().contains("secret"));
+    }
+
+    #[test]
+    fn neither_depth_nor_aliases_cost_more_than_the_file_itself() {
+        for deep in ["- ".repeat(100_000), "- - ".repeat(50_000) + "a", "- a:\n".repeat(10) + &"- ".repeat(100)] {
+            let said = groups(Format::Yaml, &deep).unwrap_err();
+            assert_eq!(said.what, "nested too deeply for a list of target groups");
+        }
+        // In brackets the parser itself draws a line.
+        assert!(groups(Format::Yaml, &"[".repeat(100_000)).is_err());
+        assert!(groups(Format::Yaml, &"{a: ".repeat(100_000)).is_err());
+        let mut laughs = String::from("- &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for n in 1..30 {
+            laughs += &format!("- &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(","));
+        }
+        assert!(groups(Format::Yaml, &laughs).is_err());
+        // An alias that is one stays one, and one that stands in itself ends.
+        let shared = "- targets: ['a:1']\n  labels: &l {team: mail}\n- targets: ['b:1']\n  labels: *l\n";
+        assert_eq!(read(Format::Yaml, shared).iter().filter(|(fleet, ..)| fleet == "mail").count(), 2);
+        assert!(groups(Format::Yaml, "- &a [*a]\n").is_err());
+        assert!(groups(Format::Json, &"[".repeat(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_every_target_is_one(
+            text in r#"([\[\]{}"',: \n&*!<|>#?a0-]|- targets: |labels: |\{"targets":\["|__scheme__: |@|\[::1\]:80){0,40}"#,
+        ) {
+            for format in [Format::Json, Format::Yaml] {
+                let Ok(groups) = groups(format, &text) else { continue };
+                let (targets, refused) = targets(&groups, &source(), &Arc::from("night"));
+                let written: usize = groups.iter().map(|group| group.targets.len()).sum();
+                prop_assert_eq!(targets.len() + refused.len(), written);
+                for target in targets {
+                    prop_assert!(target.url.username().is_empty() && target.url.password().is_none());
+                    prop_assert!(matches!(target.url.scheme(), "http" | "https") && target.url.has_host());
+                }
+            }
+        }
     }
 }
