@@ -260,7 +260,7 @@ async fn a_hanging_worker_does_not_slow_the_look_at_another() {
     let hang = Scene::new(|mut stream| async move { rest(&mut stream).await }).await;
     let well = Scene::answering(ok("text/plain", "OK")).await;
     let hanging = Arc::new(source(&hang.url(), LONG, Access::default()));
-    let look_at_it = tokio::spawn(async move { look(&hanging).await });
+    let look_at_it = tokio::spawn(async move { look(&*hanging).await });
     for _ in 0..20 {
         assert_eq!(at(&well.url(), LONG).await.says.overall, Some(Said::Up));
     }

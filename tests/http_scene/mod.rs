@@ -112,8 +112,8 @@ pub fn ok(content_type: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A source with one worker.
-pub fn source(url: &str, timeout: Duration, access: Access) -> HttpSource {
+/// The worker at this address.
+pub fn known(url: &str) -> Known {
     let key = key();
     let target = HttpTarget {
         id: Arc::clone(&key.worker),
@@ -121,7 +121,12 @@ pub fn source(url: &str, timeout: Duration, access: Access) -> HttpSource {
         url: url.parse().unwrap(),
         access: None,
     };
-    let targets: Known = Arc::new(ArcSwap::from_pointee(HashMap::from([(key, target)])));
+    Arc::new(ArcSwap::from_pointee(HashMap::from([(key, target)])))
+}
+
+/// A source with one worker.
+pub fn source(url: &str, timeout: Duration, access: Access) -> HttpSource {
+    let targets = known(url);
     let mut settings = config::HttpSource { max_body: 4096, ..config::HttpSource::of(Vec::new()) };
     settings.targets.access = Arc::new(access);
     HttpSource::new(&configured(timeout, Detail::Http(settings.clone())), &settings, targets)
@@ -145,7 +150,7 @@ pub fn key() -> WorkerKey {
 }
 
 /// One look, with a bound of its own far beyond the deadline: a look that does not end is a failed test.
-pub async fn look(source: &HttpSource) -> Result<Observation, Failure> {
+pub async fn look(source: &impl Observe) -> Result<Observation, Failure> {
     let scope = Scope::Worker(key());
     match tokio::time::timeout(3 * LONG, source.look(&scope)).await.unwrap_or_else(|_| panic!("the look never ended")) {
         Ok(Report::Worker(observation)) => Ok(*observation),
