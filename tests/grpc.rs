@@ -295,6 +295,47 @@ async fn a_server_that_turns_us_away_has_reset_us_and_one_that_asks_for_calm_con
     assert_eq!(calmed.map(|_| ()), Err(Failure::Throttled));
 }
 
+/// One frame of HTTP/2.
+fn raw(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test]
+async fn floods_of_frames_end_at_the_latest_at_the_deadline_and_going_away_is_a_reset() {
+    const SETTINGS: u8 = 4;
+    const HEADERS: u8 = 1;
+    const CONTINUATION: u8 = 9;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    // What is sent once, and what is sent for as long as anybody listens.
+    let floods = |first: Vec<u8>, each: Vec<u8>| {
+        Scene::new(move |mut stream| {
+            let (first, each) = (first.clone(), each.clone());
+            async move {
+                let (mut reading, mut writing) = stream.split();
+                let flood = async {
+                    let _ = writing.write_all(&raw(SETTINGS, 0, 0, &[])).await;
+                    let _ = writing.write_all(&first).await;
+                    while !each.is_empty() && writing.write_all(&each).await.is_ok() {}
+                };
+                tokio::join!(flood, rest(&mut reading));
+            }
+        })
+    };
+    // A header of one octet with its index; the head is never ended.
+    let endless = floods(raw(HEADERS, 0, 1, &[0x88]), raw(CONTINUATION, 0, 1, &[0x0f; 64])).await;
+    let began = Instant::now();
+    let seen = missed(&at(&endless, SHORT).await);
+    assert!(matches!(seen, Some(Failure::Timeout | Failure::Protocol | Failure::Reset)), "{seen:?}");
+    let pings = floods(Vec::new(), raw(PING, 0, 0, &[7; 8])).await;
+    assert_eq!(missed(&at(&pings, SHORT).await), Some(Failure::Timeout));
+    assert!(began.elapsed() < LONG);
+    // The last stream that is served is none, and nothing was wrong.
+    let leaving = floods(raw(GOAWAY, 0, 0, &[0; 8]), Vec::new()).await;
+    assert_eq!(missed(&at(&leaving, LONG).await), Some(Failure::Reset));
+}
+
 /// A worker behind TLS that speaks `protocols`, and serves.
 async fn secured(protocols: &[&[u8]]) -> Scene {
     let key = KeyPair::generate().unwrap();

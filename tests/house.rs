@@ -358,3 +358,44 @@ mod the_reader_itself {
         assert!(module_of(Path::new("lib.rs")).is_empty());
     }
 }
+
+/// Every file under `folder` that ends in one of `endings`.
+fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("node_modules") {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, endings, found);
+        } else if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    for folder in ["src", "tests", "verdict"] {
+        files(&root.join(folder), &["rs", "py"], &mut sources);
+    }
+    let code: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    for document in ["ARCHITECTURE.md", "tests/README.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        // A name that is a sentence: but for metrics, whatever else is written as code has no five words.
+        let names = text.split('`').skip(1).step_by(2).filter(|code| {
+            code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+                && code.matches('_').count() >= 4
+                && !code.starts_with("worker_exporter_")
+        });
+        let mut count = 0;
+        for name in names {
+            let stands = code.contains(&format!("fn {name}(")) || code.contains(&format!("def {name}("));
+            assert!(stands, "{document} names the test {name}, and there is none");
+            count += 1;
+        }
+        assert!(count > 20, "{document} names {count} tests: are they still written as code?");
+    }
+}

@@ -5,6 +5,7 @@ mod http_scene;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_scene::{LONG, SHORT, Scene, look, ok, request, rest, source};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -172,4 +173,37 @@ async fn a_handshake_that_stalls_or_meets_plain_http_fails() {
     })
     .await;
     assert_eq!(ask(&plain, Tls::default()).await.reach, Some(Reach::Missed(Failure::Tls)));
+}
+
+#[tokio::test]
+async fn a_server_of_an_old_version_and_one_whose_certificate_changes_between_looks_are_told_as_they_are() {
+    // No library that is still kept speaks TLS 1.0: these bytes are its fatal alert `protocol_version`.
+    let old = Scene::new(|mut stream| async move {
+        let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, 70]).await;
+        rest(&mut stream).await;
+    })
+    .await;
+    assert_eq!(ask(&old, Tls::default()).await.reach, Some(Reach::Missed(Failure::Tls)));
+
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let good = serve(&authority.issue("127.0.0.1", |_| {}), None).await;
+    let expired = authority.issue("127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let expired = serve(&expired, None).await;
+    // One address, behind which the certificate is another each time.
+    let turn = Arc::new(AtomicUsize::new(0));
+    let behind = [good.address, expired.address, good.address];
+    let front = Scene::new(move |mut stream| {
+        let now = behind[turn.fetch_add(1, Ordering::SeqCst).min(2)];
+        async move {
+            let mut worker = tokio::net::TcpStream::connect(now).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut worker).await;
+        }
+    })
+    .await;
+    let tls = Tls { ca_file: Some(authority.write(folder.path(), "ca.pem")), ..Tls::default() };
+    let source = source(&format!("https://{}/", front.address), LONG, Access { tls, ..Access::default() });
+    assert_eq!(look(&source).await.unwrap().says.overall, Some(Said::Up));
+    assert_eq!(look(&source).await.unwrap().reach, Some(Reach::Missed(Failure::Tls)));
+    assert_eq!(look(&source).await.unwrap().says.overall, Some(Said::Up));
 }
