@@ -192,6 +192,8 @@ async fn a_dramatiq_worker_is_told_from_a_process_that_only_enqueues_by_what_it_
     let source = source(&server, Framework::Dramatiq, "dramatiq", &["default", "mail"]);
     command(&server, "worker");
     command(&server, "web");
+    // Somebody else's, or nobody's: they are no workers, and hide none.
+    server.run::<u64, _>("ZADD", &["dramatiq:__heartbeats__".as_bytes(), b"1", b"\xff\xfe", b"1", b""]);
     assert!(look(&source).await.records.is_empty(), "neither held a message yet");
     server.run::<u64, _>("SADD", &["dramatiq:__acks__.worker.mail", "m1", "m2"]);
     let listing = look(&source).await;

@@ -103,6 +103,7 @@ pub fn worker_is_sane(worker: &Observation) {
     beat_is_sane(worker.beat);
     says_is_sane(&worker.says);
     info_is_sane(&worker.info);
+    assert!(!worker.slot.key.worker.trim().is_empty(), "a worker without a name");
     let queues = &worker.task_queues;
     assert!(queues.len() <= 256, "{} queues", queues.len());
     for (at, queue) in queues.iter().enumerate() {

@@ -34,10 +34,10 @@ const GRACE: Duration = Duration::from_secs(15);
 /// RQ's own timeout of a callback that names none.
 const CALLBACK: Duration = Duration::from_secs(60);
 
-/// Reads the hash of the worker `name`. `None`: there is none.
+/// Reads the hash of the worker `name`. `None`: there is none, or it has no name by which to call it.
 #[must_use]
 pub fn worker(name: &str, hash: &Hash, around: &Around<'_>) -> Option<Observation> {
-    if hash.is_empty() {
+    if hash.is_empty() || name.trim().is_empty() {
         return None;
     }
     let host = hash.text("hostname");
@@ -252,6 +252,7 @@ mod tests {
         assert!(w.beat.unwrap().mark.is_some());
         assert_eq!((w.numbers.in_flight, w.types[0].available, w.info.pid), (None, None, None));
         assert!(read("mail-7", &Hash::default(), None).is_none());
+        assert!(read("", &idle(&[]), None).is_none() && read(" ", &idle(&[]), None).is_none(), "nobody by no name");
     }
 
     #[test]

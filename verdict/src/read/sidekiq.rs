@@ -23,16 +23,16 @@ use crate::words::TaskType;
 /// Between beats: `BEAT_PAUSE`.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// Reads the hash of the process `identity`. `None`: there is none.
+/// Reads the hash of the process `identity`. `None`: there is none, or it has no name by which to call it.
 #[must_use]
 pub fn process(identity: &str, hash: &Hash, around: &Around<'_>) -> Option<Observation> {
-    if hash.is_empty() {
+    if hash.is_empty() || identity.trim().is_empty() {
         return None;
     }
     let info: Value = hash.text("info").and_then(|info| serde_json::from_str(info).ok()).unwrap_or_default();
     let text = |name: &str| info.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     let mut parts = identity.split(':');
-    let host = text("hostname").or_else(|| parts.next().filter(|host| !host.is_empty()));
+    let host = text("hostname").or_else(|| parts.next().map(str::trim).filter(|host| !host.is_empty()));
     // The nonce is new at each start. Two applications on one host have tags of their own.
     let slot = match (host, text("tag")) {
         (Some(host), Some(tag)) => around.shared(&format!("{host}/{tag}")),
@@ -140,6 +140,19 @@ mod tests {
         assert_eq!((p.says.goodbye, p.hands), (true, Some(Hands::Empty)));
         let p = read(&[("info", INFO), ("busy", "0"), ("concurrency", "9"), ("beat", "1764000090.5")]).unwrap();
         assert_eq!((p.says.goodbye, p.types[0].available), (false, Some(9)));
+    }
+
+    #[test]
+    fn a_process_without_a_name_is_nobody_and_a_blank_host_is_none() {
+        let fleet = Arc::from("orders");
+        let around = Around { fleet: &fleet, ttl: None, now: WallTime::default() };
+        let info = r#"{"queues":"mail","pid":"x","concurrency":-3,"started_at":[],"tag":" ","hostname":7}"#;
+        let fields = hash(&[("info", info), ("busy", "1"), ("rss", "18446744073709551615")]);
+        for nameless in ["", " ", "\t"] {
+            assert!(process(nameless, &fields, &around).is_none(), "{nameless:?}");
+        }
+        let blank = process(" :1:2", &fields, &around).unwrap();
+        assert_eq!((&*blank.slot.key.worker, blank.slot.exclusive, blank.info.host), (" :1:2", true, None));
     }
 
     #[test]

@@ -40,8 +40,11 @@ pub(super) struct Seen {
 impl FrameworkSource {
     pub(super) async fn dramatiq(&self, redis: &mut MultiplexedConnection) -> Result<Walk, Refusal> {
         let index = format!("{}:__heartbeats__", self.prefix);
-        let newest: Vec<(String, f64)> =
+        let newest: Vec<(Vec<u8>, f64)> =
             redis::cmd("ZREVRANGE").arg(&index).arg(0).arg(NEWEST - 1).arg("WITHSCORES").query_async(redis).await?;
+        // What is no text is no id of Dramatiq's, and spoils no other.
+        let text = |id: Vec<u8>| String::from_utf8(id).ok().filter(|id| !id.trim().is_empty());
+        let newest: Vec<(String, f64)> = newest.into_iter().filter_map(|(id, beat)| Some((text(id)?, beat))).collect();
         let queues = self.dramatiq_queues();
         let mut brokers = Vec::with_capacity(newest.len());
         for batch in newest.chunks((BATCH / queues.len()).max(1)) {
