@@ -4,6 +4,7 @@
 //! config → discovery → observe → (crate `verdict`) → fleet → web; beside them sidecar. See ARCHITECTURE.md.
 
 pub mod app;
+pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "observe",
     "sidecar",
     "fleet",
+    "bundle",
     "web",
     "demo",
     "door",

@@ -1,6 +1,7 @@
 //! The command line: one file per command, and one table of the flags that they share.
 
 mod address;
+mod bundle;
 pub mod check;
 mod demo;
 mod explain;
@@ -9,6 +10,7 @@ mod flags;
 mod healthcheck;
 mod load;
 mod probe;
+mod runbook;
 mod serve;
 mod sidecar;
 
@@ -53,6 +55,10 @@ enum Command {
     Check(check::CheckFlags),
     /// Looks at one configured worker now and prints evidence, checks, score, state and reason.
     Probe(probe::ProbeFlags),
+    /// Prints what to do about an alert, with its labels filled in; without a name it lists all.
+    Runbook(runbook::RunbookFlags),
+    /// Writes alerts, dashboards and runbooks of exactly this version into a folder, with links filled in.
+    Bundle(bundle::BundleFlags),
     /// Gives one worker that has none a /health and a /ready; can also start the worker itself.
     Sidecar(Box<sidecar::SidecarFlags>),
     /// Asks a running exporter whether it is ready; for images without a shell.
@@ -83,6 +89,8 @@ pub fn run() -> ExitCode {
         Command::Demo(flags) => demo::run(&flags),
         Command::Check(flags) => return check::run(&flags),
         Command::Probe(flags) => probe::run(&flags),
+        Command::Runbook(flags) => runbook::run(&flags),
+        Command::Bundle(flags) => bundle::run(&flags),
         Command::Sidecar(flags) => {
             sidecar::become_alone();
             return ended(sidecar::run(*flags));
@@ -194,7 +202,9 @@ mod tests {
         for command in std::iter::once(&command).chain(command.get_subcommands()) {
             for argument in command.get_arguments() {
                 let Some(long) = argument.get_long() else { continue };
-                if ["help", "version", "fleet", "explain", "metrics", "format", "progress"].contains(&long) {
+                if ["help", "version", "fleet", "explain", "metrics", "format", "progress", "set", "force"]
+                    .contains(&long)
+                {
                     continue;
                 }
                 // A sidecar shares its environment with a worker and stands beside an exporter: its flags are its own.

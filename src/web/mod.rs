@@ -11,6 +11,7 @@ mod problem;
 mod query;
 pub mod reference;
 mod routes;
+mod runbooks;
 mod site;
 
 #[cfg(test)]

@@ -97,6 +97,33 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     if open > 0 && open >= text { Format::OpenMetrics } else { Format::Text }
 }
 
+/// The forms of a text for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prose {
+    Html,
+    Markdown,
+    /// Markdown, for who asked for plain text.
+    Plain,
+}
+
+/// The form to answer in: a page, unless one of the others is asked for by name and no page is liked better.
+#[must_use]
+pub(super) fn prose(headers: &HeaderMap) -> Prose {
+    let choices = choices(headers, &header::ACCEPT);
+    let of = |name: &str| {
+        choices.iter().filter(|choice| choice.name.eq_ignore_ascii_case(name)).map(|choice| choice.q).max()
+    };
+    let html = of("text/html").or_else(|| of("text/*")).or_else(|| of("*/*")).unwrap_or(0);
+    let (markdown, plain) = (of("text/markdown").unwrap_or(0), of("text/plain").unwrap_or(0));
+    if markdown > html && markdown >= plain {
+        Prose::Markdown
+    } else if plain > html {
+        Prose::Plain
+    } else {
+        Prose::Html
+    }
+}
+
 /// The coding to answer in.
 #[must_use]
 pub(super) fn coding(headers: &HeaderMap) -> Coding {
@@ -142,6 +169,24 @@ mod tests {
             assert_eq!(format(&headers(header::ACCEPT, accept)), expected, "Accept: {accept}");
         }
         assert_eq!(format(&HeaderMap::new()), Format::Text);
+    }
+
+    #[test]
+    fn a_text_is_a_page_unless_something_else_is_asked_for_by_name() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (accept, expected) in [
+            (browser, Prose::Html),
+            ("*/*", Prose::Html),
+            ("", Prose::Html),
+            ("text/markdown", Prose::Markdown),
+            ("text/markdown, text/plain;q=0.9, */*;q=0.1", Prose::Markdown),
+            ("text/plain", Prose::Plain),
+            ("text/plain;q=0.5, text/html", Prose::Html),
+            ("text/markdown, */*", Prose::Html),
+            ("text/markdown;q=0", Prose::Html),
+        ] {
+            assert_eq!(prose(&headers(header::ACCEPT, accept)), expected, "Accept: {accept}");
+        }
     }
 
     #[test]

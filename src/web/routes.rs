@@ -14,7 +14,7 @@ use super::api::{events, fleets, lifecycle, workers};
 use super::negotiate::{Coding, coding, format};
 use super::problem::Problem;
 use super::site::Room;
-use super::{openapi, page};
+use super::{openapi, page, runbooks};
 
 /// One parameter.
 pub(crate) struct Parameter {
@@ -55,6 +55,8 @@ const FLEET: Parameter =
     Parameter { name: "fleet", place: Place::Repeated, meaning: "Only workers of this fleet. May be repeated." };
 const STATE: Parameter =
     Parameter { name: "state", place: Place::Repeated, meaning: "Only workers in this state. May be repeated." };
+const PROSE: &[&str] = &["text/html; charset=utf-8", "text/markdown; charset=utf-8", "text/plain; charset=utf-8"];
+
 const LIMIT: Parameter =
     Parameter { name: "limit", place: Place::Query, meaning: "At most this many workers, 1 to 5000." };
 
@@ -174,6 +176,26 @@ pub(crate) const ROUTES: &[Route] = &[
         shape: Some(&schema::CHANGE),
         errors: &[BAD_QUERY, (503, "As many streams are open as are allowed.")],
         handler: || get(events::events),
+    },
+    Route {
+        method: "GET",
+        path: "/runbooks/",
+        summary: "The runbooks, one for each alert.",
+        parameters: &[],
+        media: PROSE,
+        shape: None,
+        errors: &[BAD_QUERY],
+        handler: || get(runbooks::index),
+    },
+    Route {
+        method: "GET",
+        path: "/runbooks/{alert}",
+        summary: "The runbook of an alert, with its labels filled in: a page, or Markdown where Accept prefers it.",
+        parameters: runbooks::PARAMETERS,
+        media: PROSE,
+        shape: None,
+        errors: &[BAD_QUERY, (404, "There is no runbook of this name.")],
+        handler: || get(runbooks::one),
     },
     Route {
         method: "GET",

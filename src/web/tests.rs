@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at what it did not expect")]
 
+mod runbooks;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

@@ -6,6 +6,7 @@ use verdict::time::WallTime;
 use verdict::words::{Reason, State, Status};
 
 use super::show::{NOTHING, absolute, ago, decimal, number, span};
+use crate::bundle;
 use crate::web::api::encode;
 use crate::web::query::Filter;
 
@@ -77,6 +78,8 @@ struct Worker {
     /// Nobody needs to read on each line that all is well.
     explain: bool,
     issues: Vec<String>,
+    /// Where it says what to do, if somebody should.
+    runbook: Option<String>,
     score: String,
     since: String,
     since_title: String,
@@ -263,6 +266,11 @@ fn worker(view: &WorkerView, base: &str, now: WallTime) -> Worker {
         explain: view.reason != Reason::Ok,
         // The reason and its meaning stand above them already.
         issues: view.issues.iter().filter(|issue| **issue != said).take(ISSUES).cloned().collect(),
+        runbook: bundle::advice(view.state, view.reason).map(|alert| {
+            let (fleet, worker) = (encode(&view.key.fleet), encode(&view.key.worker));
+            // A runbook about a source takes no worker, and does not mind one.
+            format!("{base}/runbooks/{alert}?fleet={fleet}&worker={worker}")
+        }),
         score: decimal(view.score),
         since: ago(Some(view.since), now),
         since_title: absolute(Some(view.since)),
