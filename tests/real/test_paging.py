@@ -125,7 +125,7 @@ def test_an_outage_of_two_hundred_workers_is_one_page_and_at_most_five_messages_
     watched.wait_all("healthy", 200, 60)
     for by, to in (("pagerduty", "pagerduty-on-call"), ("slack", "#incidents"),
                    ("pagerduty", "pagerduty-second"), ("mail", "team-lead@example.com")):  # fmt: skip
-        receivers.wait(by, to=to, over=True, within=170)
+        receivers.wait(by, to=to, over=True, within=210)
     assert not receivers.told(about="WorkerDown"), receivers.story()
 
     beats = [beat.at for beat in receivers.told("webhook")]
@@ -172,7 +172,7 @@ def test_a_page_that_came_before_its_cause_is_resolved_too_and_a_silence_stops_t
     # Each end carries the key of the incident that it ends.
     for key, title in incidents.items():
         wait_for(
-            lambda key=key: [m for m in receivers.told("pagerduty", over=True) if m.body["dedup_key"] == key], 190,
+            lambda key=key: [m for m in receivers.told("pagerduty", over=True) if m.body["dedup_key"] == key], 210,
             f"the end of {title}",
         )  # fmt: skip
     assert not [m for m in receivers.pages() if "Nobody answered" in m.title and "WorkerDown web" in m.title], receivers.story()

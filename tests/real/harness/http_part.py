@@ -1,6 +1,7 @@
 """Workers with a health endpoint, and what each of them shall answer."""
 
 import json
+import socket
 import urllib.request
 
 from .processes import answers, free_port
@@ -17,6 +18,7 @@ class HttpWorker:
         self.port = port or free_port()
         self.prefix = prefix
         self.behaviour = behaviour
+        self.held = None
         self.start()
 
     @property
@@ -28,6 +30,9 @@ class HttpWorker:
         return f"http://{self.target}/health"
 
     def start(self):
+        if self.held:
+            self.held.close()
+            self.held = None
         self.process = self.processes.python(
             f"http-{self.worker}", "http_worker.py", self.host, self.port, json.dumps(self.behaviour), prefix=self.prefix
         )
@@ -40,6 +45,14 @@ class HttpWorker:
         with urllib.request.urlopen(request, timeout=5) as answer:
             assert answer.status == 204
         return self
+
+    def kill(self):
+        """kill -9. While it is dead nobody else takes its port: something that answers there would be a worker come back."""
+        self.process.kill()
+        if self.host == "127.0.0.1":
+            self.held = socket.socket()
+            self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.held.bind((self.host, self.port))
 
     def __getattr__(self, name):
         return getattr(self.process, name)
