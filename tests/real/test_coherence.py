@@ -9,7 +9,7 @@ import re
 import pytest
 from harness import rules
 from harness.config import config, http, temporal as temporal_source
-from harness.recording import EVALUATED_EVERY, FIRING, LATE, LATER, Recording, Window
+from harness.recording import EARLY, EVALUATED_EVERY, FIRING, LATE, LATER, Recording, Window
 from harness.wait import hold, wait_for
 
 ORDERS = "default/orders"
@@ -120,8 +120,8 @@ def test_kill_drain_scale_in_tombstone_and_a_restart_of_the_exporter_page_for_th
     below = wait_for(lambda: live.firing(alertname="WorkerFleetBelowExpected"), 60, "the fleet to be short of workers")
     assert [labels["fleet"] for labels in below] == [ORDERS]
     assert live.firing(alertname="WorkerDown", worker="anna"), "its page still stands"
-    # For so long that no evaluation can decide it.
-    hold(lambda: live.firing(alertname="WorkerFleetBelowExpected") or pytest.fail("it ended"), LATER, every=1)
+    # For so long that there is an evaluation in between which nothing can be uncertain about.
+    hold(lambda: live.firing(alertname="WorkerFleetBelowExpected") or pytest.fail("it ended"), LATE + EVALUATED_EVERY + 2 * EARLY, every=1)
 
     # The exporter forgets what it knew. It has never seen `dead` alive; its page stands all the same.
     restarted = recording.now()
@@ -143,7 +143,7 @@ def test_kill_drain_scale_in_tombstone_and_a_restart_of_the_exporter_page_for_th
         *down("back", "web", seen["back"][0], seen["back"][-1]),
         *down("anna", ORDERS, seen["anna"][0], seen["anna"][-1]),
         # Without `keep_firing_for`: a gap in the scrapes ends it, and none does not.
-        Window(below, seen["anna"][0] + BELOW_FOR, perhaps=restarted, late=LATER),
+        Window(below, seen["anna"][0] + BELOW_FOR, perhaps=restarted),
     ]
     judge(recording, live, windows, tmp_path / "replayed")
 
