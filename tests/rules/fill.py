@@ -57,7 +57,8 @@ def block(notes, indent):
 def fill(path):
     text = Path(path).read_text()
     fired = got(path)
-    edits = []
+    # By place: what is aliased is there once.
+    edits = {}
     for test in child(yaml.compose(text), "tests").value:
         name = child(test, "name").value
         for case in child(test, "alert_rule_test").value:
@@ -74,8 +75,8 @@ def fill(path):
                     continue
                 end = node.end_mark.index if node.flow_style else len(text[: node.end_mark.index].rstrip())
                 column = next(k.start_mark.column for k, v in alert.value if k.value == "exp_annotations")
-                edits.append((node.start_mark.index, end, block(notes, " " * (column + 2)).rstrip("\n")))
-    for start, end, new in sorted(edits, reverse=True):
+                edits[node.start_mark.index, end] = block(notes, " " * (column + 2)).rstrip("\n")
+    for (start, end), new in sorted(edits.items(), reverse=True):
         text = text[:start].rstrip() + new + text[end:]
     Path(path).write_text(text)
     print(f"{path}: {len(edits)} annotations written")
