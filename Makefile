@@ -133,6 +133,10 @@ fuzz: .parts/cargo-fuzz-$(CARGO_FUZZ).stamp ## Every read under a fuzzer, FUZZ_S
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
 	done
 
+.PHONY: mutants-rules
+mutants-rules: .parts/venv.stamp ## Mutation tests of the alerts; ALERT=Name for one
+	$(VENV)/python tools/mutants-rules $(ALERT)
+
 .PHONY: measure
 measure: ## Detection times over twenty kills and more
 	$(CARGO) build $(LOCKED) --bins --tests
