@@ -94,13 +94,13 @@ def test_kill_drain_scale_in_tombstone_and_a_restart_of_the_exporter_page_for_th
     live = ruled(watched)
     recording = Recording(watched)
 
-    # One drains with work in its hands, one just leaves.
-    work = temporal.run_workflows("wait", count=8, seconds=8)
+    # One drains with work in its hands: enough that chance leaves none of the five without. Then one with none just leaves.
+    work = temporal.run_workflows("wait", count=40, seconds=8)
     wait_for(lambda: (watched.sample("worker_tasks_in_flight", worker="boris") or 0) > 0, 20, "boris to have work")
     orders["boris"].terminate()
-    orders["chloe"].terminate()
     watched.wait_state("boris", "draining", 10)
     temporal.completed(work)
+    orders["chloe"].terminate()
     watched.wait_state("boris", None, 60)
     watched.wait_state("chloe", None, 60)
 
