@@ -7,9 +7,11 @@ import threading
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from .config import config, http, temporal as temporal_source
 from .processes import free_port
+from .wait import wait_for
 
 TARGET = "127.0.0.1"
 
@@ -26,7 +28,10 @@ class Showcase:
             self.workers.append(temporal.worker(identity=name, activities=4, metrics=f"{TARGET}:{port}"))
             served[name] = type("Target", (), {"worker": name, "url": f"http://{TARGET}:{port}/metrics"})
         self.lost = temporal.worker(queue=dead, identity="clara")
-        nobody = {"name": "unreachable", "kind": "temporal", "address": f"{TARGET}:{free_port()}", "namespace": "default"}
+        # One whose work goes to a version of it.
+        self.workers.append(temporal.worker(queue="shop", identity="dora", version="shop:v1"))
+        wait_for(self._current, 20, "the server to know the version")
+        nobody = {"name": "unreachable", "kind": "temporal", "address": f"{TARGET}:1", "namespace": "default"}
         watched = config(
             temporal_source(temporal, task_queues=[{"name": "orders"}, {"name": dead}]),
             http(*served.values(), name="metrics", kind="metrics", fleet="default/orders"),
@@ -38,6 +43,13 @@ class Showcase:
         self.over = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._work(dead)), daemon=True)
         self.thread.start()
+
+    def _current(self):
+        try:
+            self.temporal.set_current("shop", "v1")
+        except RPCError:  # It has not polled yet.
+            return False
+        return True
 
     async def _work(self, dead):
         """Work of every kind, for as long as it lasts, and at times more than the workers can do at once, so that some waits."""
@@ -55,6 +67,7 @@ class Showcase:
             for _ in range(60 if turn % 50 == 20 else 5):
                 await begin("wait", 0.6)
             await begin("quick", 0.2)
+            await begin("wait", 0.1, queue="shop")
             if turn % 12 == 0:
                 # It is tried again until its time is up.
                 await begin("fail", 0.0, execution_timeout=timedelta(seconds=2))
