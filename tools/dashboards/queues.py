@@ -2,7 +2,7 @@
 
 import queries as q
 from model import FLEETS, annotations, dashboard, detail, field, label, query_variable, select, target, words
-from panels import row, runbooks, stat, table, timeline, timeseries
+from panels import columns, row, runbooks, stat, steps, table, timeline, timeseries
 from temporal import failed_requests, schedule_to_start, sticky_misses, workflow_tasks
 
 UID = "worker-exporter-queues"
@@ -30,6 +30,12 @@ ALERTS = [
 
 def condition(word):
     return q.queue("task_queue_workers", f'condition="{word}"')
+
+
+def version(figure):
+    """A figure of each version that is given tasks, or drains."""
+    asked = select(f"task_queue_version_{figure}", *q.QUEUE, 'status=~"current|ramping|draining"')
+    return f"max by ({q.BY_QUEUE}, deployment, build_id, status) ({asked})"
 
 
 NOBODY = f"({condition('polling')} + {condition('full')}) == 0"
@@ -153,6 +159,17 @@ def queues():
             hidden={"serves"},
             width=10,
             links=[detail("This fleet", "worker-exporter-fleet", fleet=field("fleet"))],
+        ),
+        table(
+            "Versions",
+            "Pollers of each version of the workers that is given tasks, or drains. Where nobody polls for one its tasks wait for "
+            "ever, while the workers of the others are well. Both names empty: workers without a version.",
+            {"pollers": version("pollers")},
+            key=["temporal_namespace", "task_queue", "task_type", "deployment", "build_id", "status", "source"],
+            sort=("pollers", False),
+            height=6,
+            alerts=["TemporalVersionNoPollers"],
+            overrides=[columns("pollers", thresholds=steps([(1, "text")], "red"))],
         ),
     ]
 
