@@ -41,7 +41,7 @@ def test_every_query_of_every_panel_has_data(showcase, prometheus):
     wait_for(lambda: server.value('count(worker_state{state="healthy",fleet="default/orders"} == 1)') == 2, 40, "the Temporal workers to be healthy")
     showcase.lose()
     pending = {
-        (name, panel["title"], target["refId"]): (dashboard, target)
+        (name, panel["id"], panel["title"], target["refId"]): (dashboard, target)
         for name, dashboard in dashboards().items()
         for panel, target in targets(dashboard)
     }
