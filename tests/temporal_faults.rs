@@ -513,10 +513,10 @@ async fn a_server_that_is_exchanged_for_an_older_one_and_back_is_asked_for_what_
         let began = Instant::now();
         loop {
             // While one goes and the other comes nobody answers, and that is a failed look.
-            if let Ok(listing) = list(&source).await {
-                if listing.heartbeats == heartbeats {
-                    return listing;
-                }
+            if let Ok(listing) = list(&source).await
+                && listing.heartbeats == heartbeats
+            {
+                return listing;
             }
             assert!(began.elapsed() < Duration::from_secs(20), "heartbeats are never {heartbeats}");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -16,8 +16,6 @@ ANNOTATIONS = {"summary", "description", "impact", "first_check", "runbook_url",
 DASHBOARDS = {f"worker-exporter-{name}" for name in ("fleet", "worker", "queues", "slo", "exporter")}
 # It always fires: there is no time before, after, or without.
 ALWAYS = {"WorkerWatchdog"}
-# Named by its release, and not in docs/metrics.md yet.
-COMING = {"task_queue_version_pollers": {"source", "temporal_namespace", "task_queue", "task_type", "deployment", "build_id", "status"}}
 # What Prometheus itself adds or makes.
 SCRAPED = {"up": set()}
 TARGET = {"job", "instance"}
@@ -61,7 +59,7 @@ def tables(page):
 
 
 REFERENCE = tables(ROOT / "docs" / "metrics.md")
-METRICS = dict(COMING)
+METRICS = {}
 for row in (row for heading in ("Per worker", "Per fleet", "Per queue", "Of the exporter") for row in REFERENCE[heading]):
     labels = set(re.findall(r"`(\w+)`", row[2]))
     name = row[0].strip("` ")

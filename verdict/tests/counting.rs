@@ -236,7 +236,7 @@ fn of_three_who_count_the_same_tasks_its_own_metrics_count_and_nothing_is_counte
     assert_eq!(night.worker().sources.len(), 3);
     // The registry saw it first, at second 1, and its metrics took over at second 7 from where they stood.
     assert_eq!((night.finished(), night.under_the_eyes_of(Metrics)), (600, 600));
-    assert_eq!(night.fleet().1, 607 / 50 - 7 / 50);
+    assert_eq!(night.fleet().1, (607 - 7) / 50);
     assert_eq!(night.worker().tasks_total, Some(601), "what it had done when we came, and what it did since");
     night.never_fell();
 }
