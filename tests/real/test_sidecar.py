@@ -58,6 +58,8 @@ def test_the_program_of_its_own_takes_the_same_flags_and_ends_the_same_way(proce
 def test_the_command_goes_on_as_the_small_program_where_that_lies_beside_it(processes, tmp_path):
     def runs_as(program):
         sidecar = Sidecar(processes, "--start-grace", "1s", command=plain("--leave-with", 7), program=program)
+        # By then it listens for signals.
+        sidecar.process.wait_output("working as", 10)
         sidecar.wait(20, health=200, ready=200, process="ok")
         name = os.readlink(f"/proc/{sidecar.process.pid}/exe")
         sidecar.process.terminate()
