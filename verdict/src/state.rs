@@ -75,6 +75,14 @@ pub struct Facts {
     pub warning: bool,
 }
 
+impl Facts {
+    /// Work was seen that no beat explains: twice, since one move may be the end of a poll that died with its worker.
+    #[must_use]
+    pub const fn works_on(&self) -> bool {
+        self.work_without_beat >= 2
+    }
+}
+
 /// What the table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -106,7 +114,7 @@ pub fn decide(facts: &Facts) -> Verdict {
     }
     // 2: never over work that was seen after it.
     if let Some(reason) = facts.says_dead
-        && facts.work_without_beat < 2
+        && !facts.works_on()
     {
         return Verdict::Is(Down, reason);
     }
@@ -121,7 +129,6 @@ pub fn decide(facts: &Facts) -> Verdict {
             }
         };
     }
-    let works_on = facts.work_without_beat >= 2;
     let beat_silent = facts.beat == Pulse::Silent;
     let reach_silent = facts.reach == Pulse::Silent;
     // 5
@@ -132,7 +139,7 @@ pub fn decide(facts: &Facts) -> Verdict {
         Silence::NotAll => {}
     }
     // 6
-    if beat_silent && (works_on || facts.reach == Pulse::Fresh) {
+    if beat_silent && (facts.works_on() || facts.reach == Pulse::Fresh) {
         return Verdict::Is(Degraded, Reason::HeartbeatLost);
     }
     // 7
@@ -169,10 +176,10 @@ enum Silence {
 }
 
 /// Row 5. Work that is carried by the beat, or moves rarely, says nothing for a worker unless it moved twice since the
-/// beat was late: one move may be the end of the poll that died with it.
+/// beat was late.
 fn silence(facts: &Facts) -> Silence {
     let beat = facts.beat;
-    let work = if beat == Pulse::Silent && facts.work_without_beat < 2 && facts.work != Pulse::Blind {
+    let work = if beat == Pulse::Silent && !facts.works_on() && facts.work != Pulse::Blind {
         Pulse::Silent
     } else {
         facts.work

@@ -132,7 +132,7 @@ impl Ledger {
             Verdict::Is(state, reason) => {
                 let f = &judgement.facts;
                 let there = f.host == Pulse::Fresh && [f.beat, f.work, f.reach] == [Pulse::None; 3];
-                let speaks = f.beat == Pulse::Fresh || f.reach == Pulse::Fresh || f.work_without_beat > 1;
+                let speaks = f.beat == Pulse::Fresh || f.reach == Pulse::Fresh || f.works_on();
                 let good = looked.is_some() && (speaks || there);
                 self.acquit(key, state, reason, now, wall, good);
             }
@@ -140,17 +140,17 @@ impl Ledger {
     }
 
     fn remember_findings(&mut self, key: &WorkerKey, judgement: &Judgement) {
-        let least = self.rules.of(&key.fleet).minimum_tasks;
         let Some(worker) = self.workers.get_mut(key) else { return };
         for ((check, ..), finding) in checks::TABLE.iter().zip(&judgement.findings) {
-            if let Some(finding) = finding {
-                worker.known.insert(*check, *finding);
+            match finding {
+                Some(finding) => _ = worker.known.insert(*check, *finding),
+                // Five minutes with hardly a task say nothing of its tasks, and that is known: an old burst is no longer
+                // held against it.
+                None if *check == Check::TaskPerformance && judgement.readings.tasks.is_some() => {
+                    worker.known.remove(check);
+                }
+                None => {}
             }
-        }
-        // Five minutes with hardly a task say nothing of its tasks, and that is known: an old burst is no longer held
-        // against it.
-        if judgement.readings.tasks.is_some_and(|t| t.finished < least) {
-            worker.known.remove(&Check::TaskPerformance);
         }
     }
 
