@@ -6,6 +6,9 @@ use url::Url;
 pub const EXPORTER: &str = "https://worker-exporter.example";
 /// What they say where Grafana's belongs.
 pub const GRAFANA: &str = "https://grafana.example";
+/// What a dashboard says where the exporter's address belongs, once: Grafana shows it to whoever filled nothing in, and there
+/// the exporter is on the machine where it runs.
+const HERE: &str = "http://localhost:10860";
 
 /// Real addresses, without a slash at the end. Only such that can stand in YAML, JSON, Markdown and a shell without quotes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,14 @@ impl Links {
     pub fn put_into(&self, text: &str) -> String {
         let exporter = self.exporter.as_deref().unwrap_or(EXPORTER);
         text.replace(EXPORTER, exporter).replace(GRAFANA, self.grafana.as_deref().unwrap_or(GRAFANA))
+    }
+
+    /// A dashboard with the exporter's address in it. To Grafana itself its links need none.
+    #[must_use]
+    pub fn put_into_dashboard(&self, json: &str) -> String {
+        let Some(exporter) = &self.exporter else { return json.to_owned() };
+        // With its quotes: the address is the whole value of a variable.
+        json.replace(&format!("\"{HERE}\""), &format!("\"{exporter}\""))
     }
 }
 

@@ -57,8 +57,11 @@ pub fn write(into: &Path, links: &Links, overwrite: Overwrite) -> Result<Vec<(&'
 }
 
 fn text(file: &Text, links: &Links) -> String {
-    let is_prose = Path::new(file.path).extension().is_some_and(|extension| extension == "md");
-    links.put_into(&if is_prose { without_far_links(file.text) } else { file.text.to_owned() })
+    match Path::new(file.path).extension().and_then(|extension| extension.to_str()) {
+        Some("md") => links.put_into(&without_far_links(file.text)),
+        Some("json") => links.put_into_dashboard(file.text),
+        _ => links.put_into(file.text),
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +115,10 @@ mod tests {
         for file in &files {
             let text = fs::read_to_string(into.join(file)).unwrap();
             assert!(!text.contains(".example/") && !text.contains("](../"), "{file}");
+            if file.starts_with("dashboards/") {
+                let place = r#""query": "https://mon.example.org/w","#;
+                assert_eq!((text.matches(place).count(), text.matches("localhost").count()), (1, 0), "{file}");
+            }
         }
         let rules = fs::read_to_string(into.join("alerts/workers.yaml")).unwrap();
         assert!(rules.contains("runbook_url: https://mon.example.org/w/runbooks/WorkerDown?"));

@@ -10,7 +10,7 @@ from harness.grafana import dashboards, panels, variables
 from harness.processes import REPOSITORY
 
 ALL = dashboards()
-RUNBOOKS = "https://worker-exporter.example/runbooks/"
+RUNBOOKS = "${exporter:raw}/runbooks/"
 
 
 @pytest.fixture(params=ALL)

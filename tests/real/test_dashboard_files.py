@@ -10,7 +10,7 @@ import sys
 import pytest
 from grafana_foundation_sdk.models import units
 from harness import promql
-from harness.grafana import VARIABLE, dashboards, panels, targets, variables
+from harness.grafana import FOLDER, VARIABLE, dashboards, panels, targets, variables
 from harness.processes import REPOSITORY
 
 ALL = dashboards()
@@ -68,6 +68,23 @@ def test_it_is_of_the_classic_model_and_bound_to_no_data_source(dashboard):
     assert "__inputs" not in text and "__requires" not in text and "id" not in dashboard
     assert set(re.findall(r'"uid": "([^"]*)"', text)) == {"${datasource}", dashboard["uid"]}
     assert "5s" in dashboard["timepicker"]["refresh_intervals"]
+
+
+@every_dashboard
+def test_where_the_exporter_is_stands_in_one_place_and_that_is_where_kustomize_looks(name):
+    text = (FOLDER / f"{name}.json").read_text()
+    address = variables(ALL[name])["exporter"]
+    assert (address["type"], address["hide"], address["skipUrlSync"]) == ("constant", 2, True)
+    assert address["query"] == text.split('"')[7] and text.count(address["query"]) == 1 and "current" not in address
+    # Other than this there is no address in it, so none that nobody has: links to dashboards need no host.
+    assert re.findall(r"https?://[^\s\"]*", text) == [address["query"]]
+    leads = set(re.findall(r'"url": "([^"]*)"', text)) - {""}
+    assert leads and all(url.startswith(("/d/", "${exporter:raw}/runbooks/")) for url in leads), leads
+
+
+def test_a_dashboard_says_what_to_do_where_its_runbooks_are_not_found(dashboard):
+    (shown,) = [panel for panel in panels(dashboard) if panel["type"] == "text"]
+    assert "${exporter:raw}." in shown["options"]["content"] and "worker-exporter bundle" in shown["options"]["content"]
 
 
 def test_panels_stand_beside_each_other_and_have_numbers_of_their_own(dashboard):

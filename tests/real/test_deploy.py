@@ -88,25 +88,81 @@ def test_the_rules_and_dashboards_are_those_of_the_repository_whole(base):
 
     files = [yaml.safe_load(f.read_text()) for f in (REPOSITORY / "alerts").glob("*.yaml")]
     assert alerts(o for o in base if o["kind"] == "PrometheusRule") == alerts(files)
-    maps = [o for o in base if o["kind"] == "ConfigMap" and "grafana_dashboard" in o["metadata"].get("labels", {})]
-    shipped = {f.name: f.read_text() for f in (REPOSITORY / "dashboards").glob("*.json")}
-    assert shipped and {name: text for o in maps for name, text in o["data"].items()} == shipped
+    assert set(dashboards_in(base)) == {f.name for f in (REPOSITORY / "dashboards").glob("*.json")} != set()
 
 
-def test_each_link_and_first_check_of_the_rules_leads_to_the_hosts_that_were_set(tmp_path):
-    for folder in ["alerts", "dashboards", "deploy"]:
-        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
-    links = tmp_path / "deploy" / "kustomize" / "base" / "links.yaml"
+def test_no_object_is_too_large_to_be_applied(base):
+    # `kubectl apply` keeps each whole in an annotation, and all annotations together have this limit.
+    assert max(len(json.dumps(o)) for o in base) < 256 * 1024
+
+
+def dashboards_in(objects):
+    """What Grafana's sidecar would find, by the names of the files."""
+    maps = [o for o in objects if o["kind"] == "ConfigMap" and o["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+    return {name: text for o in maps for name, text in o["data"].items()}
+
+
+def rules_in(objects):
+    return {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "PrometheusRule"}
+
+
+def set_hosts(links, hosts):
     told = links.read_text()
-    for theirs, ours in [("exporter: worker-exporter.example", "w.corp:8443"), ("grafana: grafana.example", "g.corp")]:
-        assert theirs in told
-        told = told.replace(theirs, f"{theirs.split(':')[0]}: {ours}")
+    for kind, host in hosts.items():
+        told, found = re.subn(rf"(?m)^  {kind}: \S+$", f"  {kind}: {host}", told)
+        assert found == 1, kind
     links.write_text(told)
-    rules = [o for o in render(links.parent) if o["kind"] == "PrometheusRule"]
-    text = yaml.safe_dump(rules, width=10_000)
-    assert "worker-exporter.example" not in text and "grafana.example" not in text
-    assert "https://w.corp:8443/runbooks/WorkerDown?" in text and "https://g.corp/d/" in text
-    assert "curl -s 'https://w.corp:8443/health/workers/" in text
+
+
+def copied(folder):
+    """What the base is made of, to be changed."""
+    for part in ["alerts", "dashboards", "deploy"]:
+        shutil.copytree(REPOSITORY / part, folder / part)
+    return folder / "deploy" / "kustomize" / "base"
+
+
+def bundled(folder):
+    """What the program itself writes with the same two hosts: dashboards and rules."""
+    given = ["--exporter-url=https://w.corp:8443/workers", "--grafana-url=https://g.corp"]
+    made = subprocess.run([BINARY, "bundle", folder, *given], capture_output=True, text=True)
+    assert (made.returncode, made.stderr) == (0, "")
+    manifests = [yaml.safe_load(f.read_text()) for f in (folder / "alerts").glob("*.yaml")]
+    return {f.name: f.read_text() for f in (folder / "dashboards").iterdir()}, rules_in(manifests)
+
+
+HOSTS = {"exporter": "w.corp:8443/workers", "grafana": "g.corp"}
+
+
+def test_with_the_same_hosts_the_base_and_the_bundle_are_the_same_to_the_letter(tmp_path):
+    base = copied(tmp_path)
+    set_hosts(base / "links.yaml", HOSTS)
+    objects = render(base)
+    dashboards, rules = bundled(tmp_path / "bundle")
+    assert len(dashboards) == 5 and dashboards_in(objects) == dashboards
+    assert len(rules) == 6 and rules_in(objects) == rules
+    text = json.dumps([dashboards, rules])
+    assert ".example" not in text and "localhost" not in text
+    assert "https://w.corp:8443/workers/runbooks/WorkerDown?" in text and "https://g.corp/d/" in text
+    assert "curl -s 'https://w.corp:8443/workers/health/workers/" in text
+
+
+def test_a_kustomization_of_ones_own_sets_the_hosts_without_a_change_in_the_base(tmp_path):
+    """As deploy/README.md has it: the same replacements once more, on what the base wrote."""
+    copied(tmp_path / "worker-exporter")
+    told = re.search(r"```yaml\n(.*?replacements:.*?)```", (REPOSITORY / "deploy" / "README.md").read_text(), re.S)[1]
+    literals = ", ".join(f"{name}={host}" for name, host in HOSTS.items())
+    changed = told.replace("exporter=workers.example.com, grafana=grafana.example.com", literals)
+    assert changed != told
+    (tmp_path / "kustomization.yaml").write_text(changed)
+    (tmp_path / "config.yaml").write_text("sources: [{name: t, kind: temporal, address: 'elsewhere:7233', namespace: default}]\n")
+    objects = render(tmp_path)
+    dashboards, rules = bundled(tmp_path / "bundle")
+    assert dashboards_in(objects) == dashboards and rules_in(objects) == rules
+    assert {o["metadata"]["namespace"] for o in objects} == {"monitoring"}
+    assert not [o for o in objects if o["metadata"]["name"] == "worker-exporter-links"], "it is read, and not applied"
+    assert "elsewhere:7233" in one(objects, "ConfigMap", "worker-exporter")["data"]["config.yaml"]
+    image = containers(one(objects, "Deployment", "worker-exporter"))["exporter"]["image"]
+    assert image.startswith("registry.example.com/worker-exporter@sha256:")
 
 
 def test_the_exporter_runs_without_rights_and_its_three_probes_ask_different_things(base):

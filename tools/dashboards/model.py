@@ -4,7 +4,11 @@ Every option that Grafana would fill in itself is written out, so that a dashboa
 file. Nothing here but the standard library."""
 
 SCHEMA = 41
-RUNBOOKS = "https://worker-exporter.example/runbooks/"
+# Where the exporter is reached: what a static file cannot know. It stands in one place of each dashboard, the value of its
+# first variable; `worker-exporter bundle` and the Kustomize base put the real address there. Before that it is the one that
+# the program has where it runs, and where `kubectl port-forward` makes it answer.
+EXPORTER = "http://localhost:10860"
+RUNBOOKS = "${exporter:raw}/runbooks/"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 # The states, with the number that stands for each on a state timeline: the worse the higher, so that of two exporters
@@ -71,9 +75,33 @@ def query_variable(name, label, query, *, all_value=".+", single=False, descript
     return variable if single else {**variable, "allValue": all_value}
 
 
+def exporter_variable():
+    """Where the exporter is reached. A constant: nobody can be sent to other runbooks by an address with another value in it.
+
+    `query` stands first and is its only value: Kustomize finds it by its place. `refresh` makes every Grafana since 10 read it
+    from there."""
+    return {
+        "query": EXPORTER,
+        "type": "constant",
+        "name": "exporter",
+        "label": "Exporter",
+        "description": "Where people reach the exporter, without a slash at the end: links to runbooks begin with it.",
+        "hide": 2,
+        "refresh": 1,
+        "multi": False,
+        "includeAll": False,
+        "regex": "",
+        "skipUrlSync": True,
+        "allowCustomValue": True,
+        "options": [],
+        **UNUSED,
+    }
+
+
 def common_variables():
-    """Which Prometheus, and which exporters in it."""
+    """Where the exporter is, which Prometheus, and which exporters in it."""
     return [
+        exporter_variable(),
         {
             "type": "datasource",
             "name": "datasource",
@@ -285,8 +313,9 @@ TAG = "worker-exporter"
 
 
 def dashboard(uid, title, description, variables, panels, marks, *, tags=(), span="now-3h"):
-    """A whole dashboard."""
+    """A whole dashboard. The variables stand first, and of them the address of the exporter: see there."""
     return {
+        "templating": {"list": [*common_variables(), *variables]},
         "uid": uid,
         "title": title,
         "description": description,
@@ -330,7 +359,6 @@ def dashboard(uid, title, description, variables, panels, marks, *, tags=(), spa
                 "keepTime": False,
             },
         ],
-        "templating": {"list": [*common_variables(), *variables]},
         "annotations": {"list": marks},
         "panels": lay_out(panels),
     }

@@ -181,10 +181,14 @@ def text(title, description, content, *, width=24, height=5):
     return made
 
 
-def runbooks(alerts, *, height=3):
-    """The runbooks of the alerts that lead to this dashboard."""
-    content = " · ".join(f"[{alert}]({RUNBOOKS}{alert})" for alert in alerts)
-    return text("Runbooks", "What to do when one of these alerts fires.", content, height=height)
+def runbooks(alerts, *, height=4):
+    """The runbooks of the alerts that lead to this dashboard, and what to do where they are not found."""
+    links = " · ".join(f"[{alert}]({RUNBOOKS}{alert})" for alert in alerts)
+    where = (
+        "The exporter serves them, here looked for at ${exporter:raw}. Is that not where you reach it? `worker-exporter bundle` "
+        "and the Kustomize base write these dashboards with your address; in a copy, change the variable `exporter`."
+    )
+    return text("Runbooks", "What to do when one of these alerts fires.", f"{links}\n\n{where}", height=height)
 
 
 def alert_list(*, width=8, height=9, matcher='{fleet=~"$fleet|"}'):

@@ -111,7 +111,7 @@ def queues():
             [target(backlog, NAME)],
             unit="none",
             limits=[(100, "yellow")],
-            alerts=["TemporalTaskQueueBacklogGrowing"],
+            alerts=["TemporalTaskQueueBacklogGrowing", "TemporalTaskQueueWillNotDrain"],
             links=[only],
         ),
         timeseries(
@@ -132,11 +132,10 @@ def queues():
         ),
         timeseries(
             "Backlog in an hour",
-            "The backlog as it will be in an hour if it goes on as in the last half.",
+            "The backlog as it will be in an hour if it goes on as in the last half. The alert fires where it then is 1.2 times what it is now, and more than 100 wait now.",
             [target(f"clamp_min(max by ({q.BY_QUEUE}) (predict_linear({select('task_queue_backlog_tasks', *q.QUEUE)}[30m], 3600)), 0)", NAME)],
             unit="none",
             decimals=0,
-            limits=[(100, "yellow")],
             alerts=["TemporalTaskQueueWillNotDrain"],
             links=[only],
         ),

@@ -322,6 +322,7 @@ def machine():
             key=["fleet", "worker", "host", "pod", "pid", "sdk_name", "sdk_version", "build_id", "deployment", "source"],
             hidden={"seen"},
             width=24,
+            height=4,
             links=[detail("Its fleet", "worker-exporter-fleet", fleet=field("fleet"))],
         ),
     ]

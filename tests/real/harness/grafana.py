@@ -51,6 +51,8 @@ class Asked:
             self.values[name] = self._value(variable, (chosen or {}).get(name))
 
     def _value(self, variable, chosen):
+        if variable["type"] == "constant":
+            return variable["query"]
         if variable["type"] != "query":
             return chosen or variable["current"]["value"]
         if variable["includeAll"]:
@@ -58,8 +60,8 @@ class Asked:
         return chosen if chosen is not None else self.options(variable)[0]
 
     def shown(self):
-        """The values of the variables as a person reads them."""
-        labels = {name: variable["label"] for name, variable in variables(self.dashboard).items()}
+        """The values of the variables as a person reads them, at the top of the dashboard."""
+        labels = {name: variable["label"] for name, variable in variables(self.dashboard).items() if variable["hide"] != 2}
         return {
             label: "All"
             if isinstance(self.values[name], dict)
