@@ -31,7 +31,7 @@ WIDTH = 1280
 # Of what is recorded, this many points stand on a panel.
 POINTS = 150
 # What a person chose: where nothing stands here, everything.
-CHOSEN = {"worker": {"fleet": "thumbnails", "worker": "thumbnails-2"}}
+CHOSEN = {"worker": {"fleet": "default/orders", "worker": "anna"}}
 
 
 class RecordedBy:
@@ -60,9 +60,17 @@ def record(folder, minutes):
         showcase = Showcase(temporal, lambda *given, **named: Exporter(processes, *given, **named))
         server = RecordedBy(processes, list(showcase.jobs.values()))
         begun = time.time()
-        wait_for(lambda: time.time() > begun + minutes * 20, minutes * 20 + 60, "a third of the time", every=1)
+
+        def until(share):
+            wait_for(lambda: time.time() > begun + minutes * 60 * share, minutes * 60 + 60, f"{share} of the time", every=1)
+
+        until(0.35)
         showcase.lose()
-        wait_for(lambda: time.time() > begun + minutes * 60, minutes * 60, "the rest of it", every=1)
+        until(0.6)
+        showcase.pause()
+        until(0.65)
+        showcase.go_on()
+        until(1)
         end = int(time.time())
         # The first seconds show how everything starts, not how it is.
         span = int(end - begun) - 60

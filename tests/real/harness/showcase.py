@@ -9,7 +9,7 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from .config import config, http, temporal as temporal_source
+from .config import config, http, process, temporal as temporal_source
 from .processes import free_port
 from .wait import wait_for
 
@@ -25,7 +25,8 @@ class Showcase:
         self.workers = []
         for name in ("anna", "boris"):
             port = free_port()
-            self.workers.append(temporal.worker(identity=name, activities=4, metrics=f"{TARGET}:{port}"))
+            # With both kinds of tasks and its process one would have more than 40 series, and some of them left out.
+            self.workers.append(temporal.worker(identity=name, activities=4, metrics=f"{TARGET}:{port}", workflows=name != "anna"))
             served[name] = type("Target", (), {"worker": name, "url": f"http://{TARGET}:{port}/metrics"})
         self.lost = temporal.worker(queue=dead, identity="clara")
         # One whose work goes to a version of it.
@@ -35,6 +36,8 @@ class Showcase:
         watched = config(
             temporal_source(temporal, task_queues=[{"name": "orders"}, {"name": dead}]),
             http(*served.values(), name="metrics", kind="metrics", fleet="default/orders"),
+            # One that is seen from all sides.
+            process({"id": "anna", "pid": self.workers[0].process.pid}, fleet="default/orders", gpu=False),
             nobody,
         )
         self.exporter = exporter(watched, ready=False)
@@ -83,6 +86,13 @@ class Showcase:
         """The worker of the other queue dies, and work waits for it."""
         self.lost.kill()
 
+    def pause(self):
+        """The worker that is seen from all sides is there and does nothing, until `go_on`."""
+        self.workers[0].process.stop()
+
+    def go_on(self):
+        self.workers[0].process.go_on()
+
     def end(self):
         self.over.set()
-        self.thread.join(timeout=10)
+        self.thread.join(timeout=60)
