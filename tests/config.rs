@@ -137,6 +137,7 @@ sources:
     tls: {server_name: other}
     task_queues: [{name: orders, types: [activity]}, {name: late, types: [nexus]}]
     requests_per_second: 2.5
+    timed_out_workflows: true
   - name: web
     kind: http
     fleet: orders

@@ -23,7 +23,7 @@ use temporal_fake::{FakeTemporal, Reply, Script, namespace};
 use temporal_source::source;
 use temporalio_protos::temporal::api::worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo, WorkerSlotsInfo};
 use temporalio_protos::temporal::api::workflowservice::v1::{
-    DescribeTaskQueueResponse, DescribeWorkerResponse, ListWorkersResponse,
+    CountWorkflowExecutionsResponse, DescribeTaskQueueResponse, DescribeWorkerResponse, ListWorkersResponse,
 };
 use tonic::{Code, Status};
 use verdict::evidence::{Listing, QueueKey, QueueReport, Report, Scope};
@@ -41,6 +41,7 @@ fn settings(address: impl ToString) -> config::TemporalSource {
         metadata: Vec::new(),
         task_queues: Vec::new(),
         requests_per_second: 100.0,
+        timed_out_workflows: false,
     }
 }
 
@@ -218,6 +219,43 @@ async fn our_own_budget_holds_looks_back_before_the_server_has_to() {
     assert!(looks.iter().flatten().count() == served);
     assert!(looks.iter().filter_map(|look| look.as_ref().err()).all(|failure| *failure == Failure::Throttled));
     assert_eq!(fake.count("DescribeTaskQueue"), served);
+}
+
+#[tokio::test]
+async fn workflows_that_ran_out_of_time_are_counted_once_a_minute_and_a_refusal_is_no_zero() {
+    let counting = || Script::with_heartbeats().list(|_| Reply::Say(page([beat("a", 1)], "")));
+    let wanted = |fake: &FakeTemporal| config::TemporalSource { timed_out_workflows: true, ..settings(fake.address) };
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let fake = FakeTemporal::start(counting().count(move |request| {
+        seen.lock().unwrap().push(request);
+        Reply::Say(CountWorkflowExecutionsResponse { count: 3, ..<_>::default() })
+    }))
+    .await;
+    let source = patient(&wanted(&fake));
+    for _ in 0..3 {
+        assert_eq!(list(&source).await.unwrap().timed_out, Some(3));
+    }
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].namespace, "orders-prod");
+    assert!(asked[0].query.starts_with("ExecutionStatus = 'TimedOut' AND CloseTime > '20"), "{asked:?}");
+
+    let refusals = [Status::permission_denied("no"), Status::unimplemented("no"), Status::unavailable("later")];
+    for refusal in refusals {
+        let said = refusal.clone();
+        let fake = FakeTemporal::start(counting().count(move |_| Reply::Fail(said.clone()))).await;
+        let source = patient(&wanted(&fake));
+        for _ in 0..3 {
+            let listing = list(&source).await.unwrap();
+            assert_eq!((records(&listing), listing.timed_out), (vec!["a"], None), "{refusal:?}: the list stands");
+        }
+        assert_eq!(fake.count("CountWorkflowExecutions"), 1, "{refusal:?}");
+    }
+
+    let fake = FakeTemporal::start(counting()).await;
+    assert_eq!(list(&patient(&settings(fake.address))).await.unwrap().timed_out, None);
+    assert_eq!(fake.count("CountWorkflowExecutions"), 0, "only where it is wanted");
 }
 
 #[tokio::test]

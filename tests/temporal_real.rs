@@ -92,6 +92,7 @@ impl Server {
             metadata: Vec::new(),
             task_queues: Vec::new(),
             requests_per_second: 50.0,
+            timed_out_workflows: false,
         };
         temporal_source::source(&settings, Duration::from_secs(10))
     }

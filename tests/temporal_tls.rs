@@ -74,6 +74,7 @@ fn source(fake: &FakeTemporal, tls: config::Tls) -> TemporalSource {
         metadata: Vec::new(),
         task_queues: Vec::new(),
         requests_per_second: 100.0,
+        timed_out_workflows: false,
     };
     temporal_source::source(&settings, Duration::from_secs(10))
 }

@@ -46,6 +46,7 @@ fn settings(fake: &FakeTemporal) -> config::TemporalSource {
         metadata: Vec::new(),
         task_queues: Vec::new(),
         requests_per_second: 1_000_000.0,
+        timed_out_workflows: false,
     }
 }
 

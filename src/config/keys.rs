@@ -461,6 +461,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Temporal, "profile_file", Kind::File, Says("`temporalio/temporal.toml` in the user's configuration folder"), "File of the profile. Without `profile` its profile `default`."),
     key(Group::Temporal, "task_queues", List(&Section(Group::TaskQueue)), Nothing, "Queues to watch though nobody polls them."),
     key(Group::Temporal, "requests_per_second", Kind::Number { least: 0.1, most: 1000.0 }, Value("5"), "Requests a second to this namespace, all together."),
+    key(Group::Temporal, "timed_out_workflows", Switch, Value("false"), "Count the workflows that a timeout closed in the last five minutes: one more request a minute, to the visibility store."),
 
     key(Group::TaskQueue, "name", Kind::Name, Required, "Name of the queue."),
     key(Group::TaskQueue, "types", TASK_TYPES, Value("[workflow, activity]"), "Types of its tasks."),

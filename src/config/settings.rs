@@ -355,6 +355,8 @@ pub struct TemporalSource {
     pub task_queues: Vec<(Arc<str>, TaskType)>,
     /// Requests a second to this namespace, all together.
     pub requests_per_second: f64,
+    /// Count the workflows that a timeout closed.
+    pub timed_out_workflows: bool,
 }
 
 /// A Redis server, for every kind of source that reads one.

@@ -307,6 +307,7 @@ impl Reader<'_> {
                 .flat_map(|queue| task_types(queue).map(|task_type| (Arc::from(queue.text("name")), task_type)))
                 .collect(),
             requests_per_second: section.number("requests_per_second"),
+            timed_out_workflows: section.switch("timed_out_workflows"),
         }
     }
 

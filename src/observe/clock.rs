@@ -5,6 +5,12 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use verdict::time::{Moment, WallTime};
 
+/// What the wall clock shows.
+pub(super) fn wall() -> WallTime {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime::from_micros(i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX))
+}
+
 /// Tells the time since the program started, and the time on the wall.
 ///
 /// It reads tokio's instant, which is the system's monotonic clock, so that a test may pause it.
@@ -29,8 +35,7 @@ impl Clock {
     /// What the wall clock shows. Shown to people and compared with itself; an age never comes from it.
     #[must_use]
     pub fn wall(&self) -> WallTime {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        WallTime::from_micros(i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX))
+        wall()
     }
 
     /// The instant at which this clock will show `moment`, to sleep until it.

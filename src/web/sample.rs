@@ -200,6 +200,8 @@ pub(crate) fn source(name: &str, kind: SourceKind) -> SourceView {
         errors: vec![(Failure::Timeout, 3)],
         durations,
         workers: 12,
+        namespace: if kind == SourceKind::Temporal { "default".into() } else { "".into() },
+        timed_out: (kind == SourceKind::Temporal).then_some(2),
         note: None,
     }
 }

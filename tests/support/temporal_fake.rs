@@ -20,11 +20,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use temporalio_protos::temporal::api::namespace::v1::{NamespaceInfo, namespace_info::Capabilities};
 use temporalio_protos::temporal::api::workflowservice::v1::{
-    DescribeNamespaceRequest, DescribeNamespaceResponse, DescribeTaskQueueRequest, DescribeTaskQueueResponse,
-    DescribeWorkerDeploymentRequest, DescribeWorkerDeploymentResponse, DescribeWorkerDeploymentVersionRequest,
-    DescribeWorkerDeploymentVersionResponse, DescribeWorkerRequest, DescribeWorkerResponse, GetSystemInfoRequest,
-    GetSystemInfoResponse, ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse,
-    ListWorkerDeploymentsRequest, ListWorkerDeploymentsResponse, ListWorkersRequest, ListWorkersResponse,
+    CountWorkflowExecutionsRequest, CountWorkflowExecutionsResponse, DescribeNamespaceRequest,
+    DescribeNamespaceResponse, DescribeTaskQueueRequest, DescribeTaskQueueResponse, DescribeWorkerDeploymentRequest,
+    DescribeWorkerDeploymentResponse, DescribeWorkerDeploymentVersionRequest, DescribeWorkerDeploymentVersionResponse,
+    DescribeWorkerRequest, DescribeWorkerResponse, GetSystemInfoRequest, GetSystemInfoResponse,
+    ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse, ListWorkerDeploymentsRequest,
+    ListWorkerDeploymentsResponse, ListWorkersRequest, ListWorkersResponse,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -55,6 +56,7 @@ pub struct Script {
     deployment: Option<Handler<DescribeWorkerDeploymentRequest, DescribeWorkerDeploymentResponse>>,
     version: Option<Handler<DescribeWorkerDeploymentVersionRequest, DescribeWorkerDeploymentVersionResponse>>,
     partitions: Option<Handler<ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse>>,
+    count: Option<Handler<CountWorkflowExecutionsRequest, CountWorkflowExecutionsResponse>>,
 }
 
 impl Script {
@@ -137,6 +139,14 @@ impl Script {
         say: impl Fn(ListTaskQueuePartitionsRequest) -> Reply<ListTaskQueuePartitionsResponse> + Send + Sync + 'static,
     ) -> Self {
         self.partitions = Some(Arc::new(say));
+        self
+    }
+
+    pub fn count(
+        mut self,
+        say: impl Fn(CountWorkflowExecutionsRequest) -> Reply<CountWorkflowExecutionsResponse> + Send + Sync + 'static,
+    ) -> Self {
+        self.count = Some(Arc::new(say));
         self
     }
 }
@@ -271,6 +281,7 @@ async fn route(request: HttpRequest<Incoming>, shared: &Shared) -> HttpResponse<
         "ListWorkerDeployments" => unary(request, script.deployments.as_ref().or(Some(&nothing()))).await,
         "ListTaskQueuePartitions" => unary(request, script.partitions.as_ref().or(Some(&nothing()))).await,
         "DescribeWorkerDeployment" => unary(request, script.deployment.as_ref()).await,
+        "CountWorkflowExecutions" => unary(request, script.count.as_ref()).await,
         "DescribeWorkerDeploymentVersion" => unary(request, script.version.as_ref()).await,
         _ => None,
     };

@@ -100,6 +100,8 @@ pub struct Listing {
     pub queues: Vec<Arc<str>>,
     /// The same where the type of the tasks is known, and whether heartbeats are on or not.
     pub served: Vec<(Arc<str>, TaskType)>,
+    /// Workflows that a timeout closed in the last five minutes, where that is counted.
+    pub timed_out: Option<u64>,
 }
 
 /// Where a record belongs.

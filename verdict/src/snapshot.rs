@@ -377,6 +377,10 @@ pub struct SourceView {
     pub durations: Histogram,
     /// Workers that it shows.
     pub workers: u64,
+    /// Temporal namespace, or empty.
+    pub namespace: Arc<str>,
+    /// Workflows that a timeout closed in the last five minutes, where that is counted and known.
+    pub timed_out: Option<u64>,
     /// What the gate says, for people.
     pub note: Option<String>,
 }

@@ -225,6 +225,8 @@ pub struct Source {
     pub heartbeats: Option<bool>,
     /// Successful listings so far.
     pub listings: u64,
+    /// Workflows that a timeout closed in the five minutes before the last listing.
+    pub timed_out: Option<u64>,
 }
 
 impl Source {
@@ -243,6 +245,7 @@ impl Source {
             durations: Histogram::default(),
             heartbeats: None,
             listings: 0,
+            timed_out: None,
         }
     }
 }

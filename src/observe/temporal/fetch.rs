@@ -31,6 +31,7 @@ use super::naming::Names;
 use super::pages::{Pages, Record};
 use super::partitions::Partitions;
 use super::read::{RateLimits, Reader, wall};
+use super::timeouts::TimedOut;
 use crate::config;
 use crate::observe::Observe;
 
@@ -62,6 +63,7 @@ pub struct TemporalSource {
     details: Mutex<Details>,
     server: Mutex<Server>,
     deployments: Mutex<Deployments>,
+    timed_out: Mutex<TimedOut>,
     partitions: Mutex<HashMap<(Arc<str>, TaskType), Partitions>>,
     complaints: Mutex<Complaints>,
 }
@@ -128,6 +130,7 @@ impl TemporalSource {
             details: Mutex::default(),
             partitions: Mutex::default(),
             deployments: Mutex::new(Deployments::new(settings.requests_per_second)),
+            timed_out: Mutex::new(TimedOut::new(settings.timed_out_workflows)),
             server: Mutex::new(Server { features: None, version: None, page: FURTHER_PAGE, said: None }),
             complaints: Mutex::default(),
         }
@@ -141,8 +144,10 @@ impl TemporalSource {
         let allowance = Allowance { until: self.now() + self.timeout, patience: self.timeout };
         let mut listing = self.workers(allowance).await?;
         self.ask_of_deployments(allowance).await;
+        self.ask_of_timeouts(allowance).await;
         hold(&self.partitions).retain(|_, partitions| !partitions.is_idle(self.now()));
         listing.served = hold(&self.deployments).queues();
+        listing.timed_out = hold(&self.timed_out).known(self.now());
         Ok(listing)
     }
 

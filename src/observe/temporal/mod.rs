@@ -3,7 +3,8 @@
 //! `fetch` asks within a deadline and a budget, `read` turns the answers into evidence, `naming` says which worker a
 //! record belongs to, `budget` how much may be asked, `details` about whom to ask one by one, `versions` which version of
 //! the workers is given tasks, `deployments` what to ask about them and how seldom, `partitions` who polls where,
-//! `complaints` what the log says of it; `own` is the view of a sidecar, of one worker.
+//! `timeouts` how many
+//! workflows ran out of time, `complaints` what the log says of it; `own` is the view of a sidecar, of one worker.
 
 mod budget;
 mod client;
@@ -17,6 +18,7 @@ mod own;
 mod pages;
 mod partitions;
 mod read;
+mod timeouts;
 mod tls;
 mod versions;
 

@@ -140,6 +140,7 @@ fn source(source: &SourceView) -> Value {
         "errors": by_word(source.errors.iter().map(|(failure, count)| (failure.word(), *count))),
         "mean_duration_seconds": mean(source),
         "workers": source.workers,
+        "workflows_timed_out": source.timed_out,
         "note": source.note,
     })
 }

@@ -264,6 +264,7 @@ shapes! {
         field("errors", Type::Map(&Type::Integer), "Failed looks and missed answers, by reason."),
         maybe("mean_duration_seconds", Type::Number, "Mean duration of the looks."),
         field("workers", Type::Integer, "Workers that it shows."),
+        maybe("workflows_timed_out", Type::Integer, "Workflows of its namespace that a timeout closed in the last five minutes; null where that is not counted."),
         maybe("note", TEXT, "What holds its evidence back, for people."),
     ]
     CHANGE "Change" [

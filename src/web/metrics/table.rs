@@ -166,6 +166,7 @@ const QUEUE: &[&str] = &["source", "temporal_namespace", "task_queue", "task_typ
 const VERSION: &[&str] =
     &["source", "temporal_namespace", "task_queue", "task_type", "deployment", "build_id", "status"];
 const SOURCE: &[&str] = &["source"];
+const NAMESPACE: &[&str] = &["source", "temporal_namespace"];
 const SOURCE_KIND: &[&str] = &["source", "kind"];
 
 fn put<'a>(sink: &mut dyn Sink, value: Option<impl Into<Value<'a>>>) {
@@ -744,6 +745,18 @@ pub const FAMILIES: &[Family] = &{
             &["reason"],
             Exporter(|l, s| s.put(&["worker_limit"], l.series_dropped.into())),
             "Series left out of expositions because a worker had more than its share of 40.",
+        ),
+        row(
+            "temporal_workflows_timed_out",
+            Gauge,
+            None,
+            NAMESPACE,
+            Source(|v, s| {
+                if let Some(count) = v.timed_out {
+                    s.put(&[&v.namespace], count.into());
+                }
+            }),
+            "Workflows that a timeout closed in the last five minutes, where the source counts them (timed_out_workflows); absent while that is not known.",
         ),
         row(
             "worker_exporter_source_up",

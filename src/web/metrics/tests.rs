@@ -60,7 +60,7 @@ fn every_row_of_the_table_is_named_as_its_kind_and_unit_demand() {
             .find(|unit| stem.strip_suffix(unit.suffix()).is_some_and(|rest| rest.ends_with('_')));
         assert_eq!(family.unit, unit, "{name}");
         assert!(
-            name.starts_with("worker_") || name.starts_with("task_queue_") || name.starts_with("process_"),
+            ["worker_", "task_queue_", "temporal_", "process_"].iter().any(|stem| name.starts_with(stem)),
             "{name}"
         );
         // No help text needs escaping in either format, which differ in what they escape.

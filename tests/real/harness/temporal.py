@@ -54,9 +54,10 @@ class TemporalServer:
     def worker(self, queue="orders", **options):
         return TemporalWorker(self, queue, **options)
 
-    def run_workflows(self, workflow, queue="orders", count=1, seconds=0.0):
-        """Starts `count` workflows and does not wait for them. Gives their ids."""
-        return asyncio.run(_start(self.address, self.namespaces[0], workflow, queue, count, seconds))
+    def run_workflows(self, workflow, queue="orders", count=1, seconds=0.0, timeout=None):
+        """Starts `count` workflows and does not wait for them. Gives their ids. The server ends them after `timeout` seconds."""
+        timeout = timedelta(seconds=timeout) if timeout else None
+        return asyncio.run(_start(self.address, self.namespaces[0], workflow, queue, count, seconds, timeout))
 
     def set_current(self, deployment, build):
         """New work goes to this version from now on; an empty build: to workers without a version."""
@@ -133,10 +134,11 @@ async def _set_ramping(address, namespace, deployment, build, percentage):
     await client.workflow_service.set_worker_deployment_ramping_version(wanted, timeout=timedelta(seconds=20))
 
 
-async def _start(address, namespace, workflow, queue, count, seconds):
+async def _start(address, namespace, workflow, queue, count, seconds, timeout):
     client = await _client(address, namespace)
     ids = [f"{workflow}-{uuid.uuid4()}" for _ in range(count)]
-    await asyncio.gather(*(client.start_workflow(workflow, seconds, id=name, task_queue=queue) for name in ids))
+    options = {"task_queue": queue, "execution_timeout": timeout}
+    await asyncio.gather(*(client.start_workflow(workflow, seconds, id=name, **options) for name in ids))
     return ids
 
 

@@ -487,6 +487,7 @@ impl Ledger {
         source.health.ended(seen.now, seen.wall, None);
         source.listings += 1;
         source.heartbeats = Some(listing.heartbeats);
+        source.timed_out = listing.timed_out;
         for (_, failure) in &listing.unreadable {
             *source.errors.entry(*failure).or_default() += 1;
         }

@@ -328,6 +328,9 @@ impl Ledger {
             errors: source.errors.iter().map(|(f, n)| (*f, *n)).collect(),
             durations: source.durations.clone(),
             workers: shown.len() as u64,
+            namespace: source.rules.namespace.clone(),
+            // While it cannot be asked nobody knows how many there are.
+            timed_out: source.timed_out.filter(|_| up == Some(true)),
             note: source.gate.note().or(settling).or(heartbeats_off),
         }
     }

@@ -14,10 +14,12 @@ use verdict::evidence::{QueueKey, Version};
 use verdict::words::Failure;
 
 use super::{Allowance, TemporalSource, hold};
+use crate::observe::clock::wall;
 use crate::observe::temporal::budget::Worth;
 use crate::observe::temporal::deployments::Question;
 use crate::observe::temporal::failure::is_for_good;
 use crate::observe::temporal::partitions::{Partitions, Polling, count_of, counting, name_of};
+use crate::observe::temporal::timeouts::question;
 
 /// Deployments on a page of the list: all that a namespace may have.
 const PAGE: i32 = 100;
@@ -125,6 +127,24 @@ impl TemporalSource {
                 "the server does not tell of worker deployments: versions of workers are known by their polls and by \
                  what each queue says of its routing"
             );
+        }
+    }
+
+    /// Asks how many workflows ran out of time, where the configuration wants that and it is due.
+    pub(super) async fn ask_of_timeouts(&self, allowance: Allowance) {
+        if !hold(&self.timed_out).take_turn(self.now()) {
+            return;
+        }
+        let request = question(&self.namespace, wall());
+        let answer = self
+            .send(request, self.beside(allowance), |mut wire, request| async move {
+                wire.count_workflow_executions(request).await
+            })
+            .await;
+        match self.said_of("CountWorkflowExecutions", answer) {
+            Ok(answer) => hold(&self.timed_out).counted(answer.count, self.now()),
+            Err(failure) if is_for_good(failure) => hold(&self.timed_out).refused(self.now()),
+            Err(_) => {}
         }
     }
 
