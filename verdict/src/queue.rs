@@ -179,4 +179,13 @@ mod tests {
             assert!(queue.waiting(age));
         }
     }
+
+    #[test]
+    fn tasks_of_a_version_go_to_its_workers_and_those_of_none_to_all() {
+        let mut queue = Queue::new(Moment::START);
+        assert!(queue.goes_to(None) && queue.goes_to(Some("v1")));
+        queue.report.serving_builds = vec!["v1".into(), "v2".into()];
+        assert!(queue.goes_to(Some("v1")) && queue.goes_to(Some("v2")));
+        assert!(!queue.goes_to(Some("v3")) && !queue.goes_to(None));
+    }
 }

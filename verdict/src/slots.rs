@@ -123,3 +123,28 @@ pub fn ordinal(claims: &WorkerKey, n: usize) -> WorkerKey {
         n => WorkerKey::new(claims.fleet.clone(), format!("{}~{n}", claims.worker)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wall(second: i64) -> WallTime {
+        WallTime::from_micros(second * 1_000_000)
+    }
+
+    #[test]
+    fn who_beat_after_another_had_started_on_its_host_is_a_neighbour() {
+        let record = |host: &str, stamp: i64, started: i64| {
+            let mut o =
+                Observation::new("r", crate::evidence::Slot { key: WorkerKey::new("f", "w"), exclusive: false });
+            o.info.host = Some(host.into());
+            o.info.start_time = Some(wall(started));
+            Record { stamp: Some(wall(stamp)), ..Record::new(&o, Moment::START) }
+        };
+        let newer = record("a", 0, 100);
+        assert!(record("a", 101, 0).outlived_start_of(&newer));
+        assert!(!record("a", 100, 0).outlived_start_of(&newer), "its last beat may be of that very second");
+        assert!(!record("a", 99, 0).outlived_start_of(&newer));
+        assert!(!record("b", 101, 0).outlived_start_of(&newer), "another clock");
+    }
+}

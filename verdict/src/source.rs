@@ -350,4 +350,26 @@ mod tests {
         assert!(!health.blind(at(61), limit, interval));
         assert!(health.blind(at(62), limit, interval), "nobody looked for too long");
     }
+
+    #[test]
+    fn a_look_is_fresh_for_two_intervals_and_never_after_a_failure() {
+        let (interval, wall) = (Duration::from_secs(10), WallTime::default());
+        let mut health = Health::new(at(0));
+        assert!(!health.fresh(at(0), interval), "before the first");
+        health.ended(at(5), wall, None);
+        assert!(health.fresh(at(5), interval) && health.fresh(at(25), interval));
+        assert!(!health.fresh(at(26), interval));
+        health.ended(at(10), wall, Some(Failure::Timeout));
+        assert!(!health.fresh(at(10), interval));
+    }
+
+    #[test]
+    fn a_gate_is_blind_once_it_held_for_a_minute_and_nothing_spoke() {
+        let mut gate = Gate::default();
+        let all = [fallen(90), fallen(90), fallen(90)];
+        for (now, blind) in [(100, false), (159, false), (160, true)] {
+            gate.weigh(at(now), &all);
+            assert_eq!(gate.blind(), blind, "at {now}");
+        }
+    }
 }

@@ -386,4 +386,53 @@ mod tests {
         totals.add(added);
         assert_eq!(totals.durations.get(&TaskType::Activity).map(|h| h.count), Some(0), "from 0");
     }
+
+    #[test]
+    fn of_two_that_are_joined_the_higher_rank_counts_on_and_of_equals_the_first() {
+        let counted = |kind, count| {
+            let mut tally = Tally::default();
+            take(&mut tally, "s", kind, &work(count, 0), 0);
+            tally
+        };
+        let own = || counted(SourceKind::Metrics, 1);
+        let registry = || counted(SourceKind::Temporal, 2);
+        assert_eq!(Tally::joined(own(), registry()).finished(), Some(1));
+        assert_eq!(Tally::joined(registry(), own()).finished(), Some(1));
+        assert_eq!(Tally::joined(registry(), counted(SourceKind::Temporal, 3)).finished(), Some(2));
+        assert_eq!(Tally::joined(Tally::default(), registry()).finished(), Some(2));
+    }
+
+    #[test]
+    fn nobody_who_counts_is_not_nothing_and_seconds_grow_under_our_eyes() {
+        let mut tally = Tally::default();
+        assert_eq!((tally.finished(), tally.failed(), tally.seconds()), (None, None, None));
+        let spent = |finished, seconds| Work { seconds: Some(seconds), ..work(finished, 0) };
+        take(&mut tally, "own", SourceKind::Metrics, &spent(10, 100.0), 0);
+        assert_eq!(tally.seconds(), Some(0.0));
+        take(&mut tally, "own", SourceKind::Metrics, &spent(15, 107.5), 5);
+        assert_eq!((tally.finished(), tally.seconds()), (Some(15), Some(7.5)));
+    }
+
+    #[test]
+    fn what_the_workers_of_a_fleet_did_adds_up_and_requests_beyond_two_hundred_become_other() {
+        let request = |n: usize| FailedRequest { operation: n.to_string().into(), code: "INTERNAL" };
+        let added = |count: usize| Added {
+            tasks: vec![(TaskType::Activity, 5, 2)],
+            sticky_hits: Some(3),
+            sticky_misses: Some(4),
+            requests_failed: (0..count).map(|n| (request(n), 2)).collect(),
+            ..Added::default()
+        };
+        let mut totals = Totals::default();
+        totals.add(added(200));
+        totals.add(added(202));
+        assert_eq!(totals.tasks[&TaskType::Activity], (6, 4));
+        assert_eq!((totals.sticky_hits, totals.sticky_misses), (Some(6), Some(8)));
+        let other = FailedRequest { operation: "other".into(), code: "INTERNAL" };
+        assert_eq!((totals.requests_failed.len(), totals.requests_failed[&other]), (201, 4));
+        assert_eq!((totals.requests_failed[&request(0)], totals.requests_failed[&request(199)]), (4, 4));
+        let shown = crate::snapshot::WorkView::of(&totals);
+        assert_eq!((shown.sticky_hits, shown.sticky_misses), (Some(6), Some(8)));
+        assert_eq!(shown.requests_failed.len(), 201);
+    }
 }

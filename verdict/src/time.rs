@@ -121,3 +121,16 @@ impl Serialize for WallTime {
         serializer.serialize_f64(self.seconds())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_added_to_and_taken_from_and_never_lie_before_the_start() {
+        let at = |seconds| Moment::after_start(Duration::from_secs(seconds));
+        let second = Duration::from_secs(1);
+        assert_eq!((at(5) - second, at(5) + second), (at(4), at(6)));
+        assert_eq!(at(0) - second, Moment::START);
+    }
+}
