@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(find("WorkerDown").unwrap().labels(), ["fleet", "worker"]);
         assert_eq!(
             find("TemporalTaskQueueNoPollers").unwrap().labels(),
-            ["source", "temporal_namespace", "task_queue"]
+            ["source", "temporal_namespace", "task_queue", "task_type"]
         );
     }
 

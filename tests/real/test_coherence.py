@@ -142,8 +142,8 @@ def test_kill_drain_scale_in_tombstone_and_a_restart_of_the_exporter_page_for_th
         *down("dead", "web", seen["dead"][0]),
         *down("back", "web", seen["back"][0], seen["back"][-1]),
         *down("anna", ORDERS, seen["anna"][0], seen["anna"][-1]),
-        # Without `keep_firing_for`: a gap in the scrapes ends it, and none does not.
-        Window(below, seen["anna"][0] + BELOW_FOR, perhaps=restarted),
+        # Over the restart as well.
+        Window(below, seen["anna"][0] + BELOW_FOR),
     ]
     judge(recording, live, windows, tmp_path / "replayed")
 

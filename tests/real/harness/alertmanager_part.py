@@ -40,9 +40,9 @@ class Alertmanager:
         query = urllib.parse.urlencode([("filter", f"{name}={json.dumps(value)}") for name, value in labels.items()])
         return json.loads(self._get(f"/api/v2/alerts?{query}"))
 
-    def post(self, *alerts):
+    def post(self, *alerts, annotations=None):
         """Tells it of alerts, each a mapping of labels, as Prometheus does."""
-        body = json.dumps([{"labels": labels} for labels in alerts]).encode()
+        body = json.dumps([{"labels": labels, "annotations": annotations or {}} for labels in alerts]).encode()
         request = urllib.request.Request(f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=5) as answer:
             assert answer.status == 200
