@@ -148,10 +148,26 @@ def test_with_the_same_hosts_the_base_and_the_bundle_are_the_same_to_the_letter(
     assert "curl -s 'https://w.corp:8443/workers/health/workers/" in text
 
 
+def kustomizations_in_the_readme():
+    """With the operator, and without."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / "deploy" / "README.md").read_text(), re.S)
+    return [block for block in blocks if "kind: Kustomization" in block]
+
+
+def test_without_the_operator_the_exporter_is_taken_alone(tmp_path):
+    copied(tmp_path / "worker-exporter")
+    _, told = kustomizations_in_the_readme()
+    (tmp_path / "kustomization.yaml").write_text(told)
+    (tmp_path / "config.yaml").write_text("sources: []\n")
+    objects = render(tmp_path)
+    assert sorted(o["kind"] for o in objects) == ["ConfigMap", "Deployment", "Service", "ServiceAccount"]
+    assert {(o["metadata"]["name"], o["metadata"]["namespace"]) for o in objects} == {("worker-exporter", "monitoring")}
+
+
 def test_a_kustomization_of_ones_own_sets_the_hosts_without_a_change_in_the_base(tmp_path):
     """As deploy/README.md has it: the same replacements once more, on what the base wrote."""
     copied(tmp_path / "worker-exporter")
-    told = re.search(r"```yaml\n(.*?replacements:.*?)```", (REPOSITORY / "deploy" / "README.md").read_text(), re.S)[1]
+    told, _ = kustomizations_in_the_readme()
     literals = ", ".join(f"{name}={host}" for name, host in HOSTS.items())
     changed = told.replace("exporter=workers.example.com, grafana=grafana.example.com", literals)
     assert changed != told
