@@ -69,3 +69,34 @@ impl Done {
         self.finished.is_some() || self.failed.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Slot, WorkerKey};
+
+    fn observed() -> Observation {
+        Observation::new("r", Slot { key: WorkerKey::new("f", "w"), exclusive: true })
+    }
+
+    #[test]
+    fn a_framework_without_types_counts_activities() {
+        let mut o = observed();
+        assert_eq!(Work::of(&o), None, "it counts nothing");
+        o.numbers.tasks_failed = Some(1);
+        let failed = Done { task_type: TaskType::Activity, finished: None, failed: Some(1) };
+        assert_eq!(Work::of(&o), Some(Work { tasks: vec![failed], ..Work::default() }), "failures alone");
+        o.numbers = crate::evidence::Numbers { tasks_total: Some(7), task_seconds_total: Some(2.5), ..o.numbers };
+        let done = Done { task_type: TaskType::Activity, finished: Some(7), failed: Some(1) };
+        assert_eq!(Work::of(&o), Some(Work { tasks: vec![done], seconds: Some(2.5), ..Work::default() }));
+    }
+
+    #[test]
+    fn what_it_measured_itself_wins() {
+        let mut o = observed();
+        o.numbers.tasks_total = Some(7);
+        let own = Work { sticky_hits: Some(3), ..Work::default() };
+        o.work = Some(Box::new(own.clone()));
+        assert_eq!(Work::of(&o), Some(own));
+    }
+}

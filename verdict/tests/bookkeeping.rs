@@ -400,6 +400,10 @@ fn one_failed_list_is_no_outage_and_a_long_one_gives_time_to_come_back() {
     list(&mut bench);
     let note = bench.source("store").note.unwrap();
     assert!(note.starts_with("it came back"), "{note}");
+    bench.wait_until(261);
+    assert!(bench.source("store").note.is_some());
+    bench.wait_until(262);
+    assert_eq!(bench.source("store").note, None, "a minute");
 }
 
 #[test]
@@ -423,4 +427,58 @@ fn a_start_that_moves_by_more_than_a_second_is_another_incarnation() {
         }
         assert_eq!(bench.worker("w").restarts, restarts, "{moved} ms");
     }
+}
+
+#[test]
+fn a_process_that_is_found_again_twice_is_back() {
+    let mut bench = Bench::new(&[("host", SourceKind::Process)]);
+    bench.discover("host");
+    for second in [5, 15] {
+        bench.wait_until(second);
+        bench.process("host", Host::Able);
+    }
+    for second in [20, 21] {
+        bench.wait_until(second);
+        bench.process("host", Host::Gone(Gone::Exited));
+    }
+    bench.wait_until(22);
+    assert_eq!(bench.state().0, State::Down);
+    for (second, state) in [(30, State::Down), (35, State::Healthy)] {
+        bench.wait_until(second);
+        bench.process("host", Host::Able);
+        assert_eq!(bench.state().0, state, "at {second}");
+    }
+}
+
+#[test]
+fn the_last_beat_and_the_last_progress_are_told_apart() {
+    let mut bench = Bench::new(&[("store", SourceKind::Redis)]);
+    let list = |bench: &mut Bench, stamp: u64, count: u64| {
+        let mut o = beat("w", stamp);
+        o.numbers.progress = Some(count);
+        bench.list("store", vec![o]);
+    };
+    list(&mut bench, 0, 1);
+    assert_eq!((bench.worker("w").last_heartbeat, bench.worker("w").last_progress), (None, None), "nothing moved yet");
+    bench.wait_until(10);
+    list(&mut bench, 10_000, 1);
+    bench.wait_until(20);
+    list(&mut bench, 10_000, 2);
+    let worker = bench.worker("w");
+    assert_eq!((worker.last_heartbeat, worker.last_progress), (Some(wall(10_000)), Some(wall(20_000))));
+}
+
+#[test]
+fn whoever_was_forgotten_and_is_still_named_is_shown_once_it_answers_and_by_who_names_it() {
+    let mut bench = Bench::new(&[("web", SourceKind::Http), ("store", SourceKind::Redis)]);
+    bench.discover("web");
+    bench.list("store", vec![beat("w", 0)]);
+    bench.answered();
+    assert_eq!(bench.worker("w").sources, ["store".into(), "web".into()]);
+    let (now, at) = (bench.moment(), wall(0));
+    assert!(bench.ledger.forget(&key(), now, at));
+    assert!(bench.snapshot().workers.is_empty());
+    bench.wait_until(5);
+    bench.answered();
+    assert_eq!(bench.worker("w").sources, ["web".into()]);
 }
