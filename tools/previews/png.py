@@ -5,9 +5,9 @@ import struct
 import zlib
 from collections import Counter
 
-COLOURS = 40
+COLOURS = 64
 # How far from each other, as the square of the distance.
-APART = 500
+APART = 150
 
 
 def smaller(data):
