@@ -119,11 +119,11 @@ soak: ## A simulated week of a thousand workers, and the slow properties
 	WORKER_EXPORTER_WEEK=all PROPTEST_CASES=20000 PROPTEST_MAX_GLOBAL_REJECTS=1000000 $(CARGO) test --release --locked -p verdict
 
 # Without those that take long and look for something else: a whole week, ten thousand workers, random histories.
-MUTANT_TESTS = $(patsubst verdict/tests/%.rs,--test %,$(filter-out %/week.rs %/adversary.rs %/properties.rs,$(wildcard verdict/tests/*.rs)))
+MUTANT_TESTS = $(patsubst verdict/tests/%.rs,-C=--test=%,$(filter-out %/week.rs %/adversary.rs %/properties.rs,$(wildcard verdict/tests/*.rs)))
 
 .PHONY: mutants
 mutants: .parts/cargo-mutants-$(CARGO_MUTANTS).stamp ## Mutation tests of the pure core: hours; MUTANTS='--sharding round-robin --shard 0/12' for a sample
-	cargo-mutants mutants --package verdict --profile mutants --jobs 2 $(MUTANTS) -- --lib $(MUTANT_TESTS)
+	cargo-mutants mutants --package verdict --profile mutants --jobs 2 $(MUTANTS) -C=--lib $(MUTANT_TESTS)
 
 # No sanitizer: that is what makes it run on stable, and there is no unsafe code in the core for one to look into.
 FUZZ_SECONDS ?= 60

@@ -13,7 +13,7 @@ use verdict::ledger::Ledger;
 use verdict::rules::{Rulebook, Rules, SourceRules};
 use verdict::snapshot::{Finding, Snapshot, SourceView, WorkerView};
 use verdict::time::{Moment, WallTime};
-use verdict::words::{Check, Failure, Reason, SourceKind, State, TaskType};
+use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, TaskType};
 
 /// The longest interval of every source, seconds.
 const EACH: u64 = 30;
@@ -337,44 +337,77 @@ fn records_of_two_stores_with_one_alias_are_one_worker_under_the_older_name() {
     assert_eq!(bench.worker("first").sources, ["a".into(), "b".into()]);
 }
 
-#[test]
-fn a_look_at_a_queue_says_nothing_of_whoever_serves_another() {
-    let mut bench = Bench::new(&[("server", SourceKind::Temporal), ("store", SourceKind::Redis)]);
-    let serves = |name: &str, queue: &str, second: u64| {
-        let mut o = beat(name, second * 1000);
-        o.identity = Some(name.into());
-        o.task_queues = vec![queue.into()];
-        o.types = vec![TypeReport {
-            task_type: TaskType::Activity,
-            used: Some(0),
-            available: Some(5),
-            processed: None,
-            failed: None,
-            pollers: None,
-            last_poll: None,
-            stamps_empty_polls: false,
-            proven: true,
-        }];
-        o
-    };
+/// A record of a worker that beats under its own identity and serves the activities of a queue.
+fn serves(name: &str, queue: &str, second: u64) -> Observation {
+    let mut o = beat(name, second * 1000);
+    o.identity = Some(name.into());
+    o.task_queues = vec![queue.into()];
+    o.types = vec![TypeReport {
+        task_type: TaskType::Activity,
+        used: Some(0),
+        available: Some(5),
+        processed: None,
+        failed: None,
+        pollers: None,
+        last_poll: None,
+        stamps_empty_polls: false,
+        proven: true,
+    }];
+    o
+}
+
+/// A look at the queue `mail` that shows when `w` polled last.
+fn describe(bench: &mut Bench, polled: Option<u64>, partial: bool) {
     let queue = QueueKey {
         source: "server".into(),
         namespace: "".into(),
         task_queue: "mail".into(),
         task_type: TaskType::Activity,
     };
+    let slot = Slot { key: key(), exclusive: true };
+    let poller = |second: u64| {
+        let last_access = Some(wall(second * 1000));
+        Poller { identity: "w".into(), last_access, slot: slot.clone(), version: None }
+    };
+    let pollers = polled.map(poller).into_iter().collect();
+    let report = QueueReport { backlog: Some(0), pollers, partial, ..QueueReport::default() };
+    bench.look("server", Scope::Queue(queue), Ok(Report::Queue(report)));
+}
+
+#[test]
+fn a_look_at_a_queue_says_nothing_of_whoever_serves_another() {
+    let mut bench = Bench::new(&[("server", SourceKind::Temporal), ("store", SourceKind::Redis)]);
     for second in [0, 10, 20, 30] {
         bench.wait_until(second);
         bench.list("server", vec![serves("w", "mail", second), serves("other", "rest", second)]);
         bench.list("store", vec![serves("elsewhere", "mail", second)]);
-        let access = Some(wall(second * 1000));
-        let slot = Slot { key: key(), exclusive: true };
-        let pollers = vec![Poller { identity: "w".into(), last_access: access, slot, version: None }];
-        let report = QueueReport { backlog: Some(0), pollers, ..QueueReport::default() };
-        bench.look("server", Scope::Queue(queue.clone()), Ok(Report::Queue(report)));
+        describe(&mut bench, Some(second), false);
     }
     let channels = |name: &str| bench.worker(name).channels.len();
     assert_eq!((channels("w"), channels("other"), channels("elsewhere")), (2, 1, 1));
+}
+
+#[test]
+fn a_look_that_saw_a_part_of_a_queue_counts_polls_and_no_silence() {
+    let mut bench = Bench::new(&[("server", SourceKind::Temporal)]);
+    let polls = |bench: &Bench| {
+        let channels = bench.worker("w").channels;
+        let polls = channels.iter().find(|c| c.kind == ChannelKind::Work).unwrap();
+        (polls.moves, polls.silent_seconds)
+    };
+    let mut look = |second: u64, polled: Option<u64>, partial: bool| {
+        bench.wait_until(second);
+        bench.list("server", vec![serves("w", "mail", second)]);
+        describe(&mut bench, polled, partial);
+        polls(&bench)
+    };
+    look(0, Some(0), false);
+    look(60, Some(60), false);
+    let (moves, _) = look(120, Some(120), false);
+    assert_eq!(look(130, Some(130), true), (moves + 1, 0.0), "it polled where we looked");
+    assert_eq!(look(140, Some(130), true), (moves + 1, 0.0), "it may poll where we did not");
+    assert_eq!(look(150, None, true), (moves + 1, 0.0));
+    assert_eq!(look(160, Some(130), false), (moves + 1, 30.0), "it polls nowhere");
 }
 
 #[test]
@@ -481,4 +514,22 @@ fn whoever_was_forgotten_and_is_still_named_is_shown_once_it_answers_and_by_who_
     bench.wait_until(5);
     bench.answered();
     assert_eq!(bench.worker("w").sources, ["web".into()]);
+}
+
+#[test]
+fn a_restart_that_a_second_source_tells_within_two_minutes_is_the_same_one() {
+    for (after, restarts) in [(1, 1), (119, 1), (120, 2)] {
+        let mut bench = Bench::new(&[("a", SourceKind::Redis), ("b", SourceKind::Redis)]);
+        let list = |bench: &mut Bench, source: &str, instance: &str| {
+            let mut o = beat("w", bench.now);
+            o.info.instance = Some(instance.into());
+            bench.list(source, vec![o]);
+        };
+        for second in (0..=30 + after).filter(|second| second % 10 == 0 || *second == 30 + after) {
+            bench.wait_until(second);
+            list(&mut bench, "a", if second < 30 { "one" } else { "two" });
+            list(&mut bench, "b", if second < 30 + after { "one" } else { "two" });
+        }
+        assert_eq!(bench.worker("w").restarts, restarts, "{after} s later");
+    }
 }
