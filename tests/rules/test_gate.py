@@ -16,6 +16,12 @@ ANNOTATIONS = {"summary", "description", "impact", "first_check", "runbook_url",
 DASHBOARDS = {f"worker-exporter-{name}" for name in ("fleet", "worker", "queues", "slo", "exporter")}
 # It always fires: there is no time before, after, or without.
 ALWAYS = {"WorkerWatchdog"}
+# The ways in which alerts about workers lie; each begins the name of a test in false-positives*.test.yaml.
+LIES = [
+    "Rolling deploy", "Short blip", "Forgotten worker", "Exporter restart", "Exporter dead", "Exporter frozen", "Scale to zero",
+    "Scale from zero failed", "Low traffic", "Idle is not stuck", "Counter born at 1", "Poller list lag", "Clock skew",
+    "Prediction while it warms up", "Young series and long windows", "Alertmanager restarts",
+]  # fmt: skip
 # What Prometheus itself adds or makes.
 SCRAPED = {"up": set()}
 TARGET = {"job", "instance"}
@@ -210,3 +216,10 @@ def test_each_critical_rule_has_a_twin_that_escalates():
         assert set(own.split(", ")) == set(labels) - {"escalate"}, "its labels are those of its rule, or it would be another alert"
         assert twin["labels"] == rule["labels"] | {"escalate": "true"}
         assert seconds(twin["for"]) == seconds(rule["for"]) + 300
+
+
+@pytest.mark.parametrize("way", LIES)
+def test_each_way_to_lie_has_a_test_that_asks_for_alerts_which_stay_silent(way):
+    asked = [case for file, _, test in TESTS if file.startswith("false-positives") and test["name"].startswith(way) for case in test["alert_rule_test"]]
+    # Together and as one page is what the long windows want, and of causes that exclude each other one has to fire.
+    assert asked and (way.startswith(("Young", "Poller")) or any(not case.get("exp_alerts") for case in asked))
