@@ -309,7 +309,7 @@ fn what_was_not_watched_while_we_were_suspended_is_no_silence_of_who_lived() {
 }
 
 #[test]
-fn a_missed_answer_is_counted_with_its_source() {
+fn answers_that_are_missed_or_cannot_be_read_are_counted_with_their_source() {
     let mut bench = Bench::new(&[("web", SourceKind::Http)]);
     bench.discover("web");
     bench.wait_until(2);
@@ -317,6 +317,10 @@ fn a_missed_answer_is_counted_with_its_source() {
     assert_eq!(bench.source("web").errors, [(Failure::Refused, 1)]);
     bench.answered();
     assert_eq!(bench.source("web").errors, [(Failure::Refused, 1)]);
+    for _ in 0..2 {
+        bench.ask("web", |o| o.says.unreadable = Some(Failure::BodyInvalid));
+    }
+    assert_eq!(bench.source("web").errors, [(Failure::Refused, 1), (Failure::BodyInvalid, 2)]);
 }
 
 #[test]
@@ -427,15 +431,21 @@ fn one_failed_list_is_no_outage_and_a_long_one_gives_time_to_come_back() {
     bench.wait_until(111);
     list(&mut bench);
     assert_eq!(bench.source("store").note, None, "nobody failed");
+    // Nor is what lasts for three intervals of 30 s.
     bench.wait_until(121);
     bench.look("store", Scope::Listing, Err(Failure::Refused));
-    bench.wait_until(202);
+    bench.wait_until(201);
+    list(&mut bench);
+    assert_eq!(bench.source("store").note, None, "90 s");
+    bench.wait_until(211);
+    bench.look("store", Scope::Listing, Err(Failure::Refused));
+    bench.wait_until(292);
     list(&mut bench);
     let note = bench.source("store").note.unwrap();
     assert!(note.starts_with("it came back"), "{note}");
-    bench.wait_until(261);
+    bench.wait_until(351);
     assert!(bench.source("store").note.is_some());
-    bench.wait_until(262);
+    bench.wait_until(352);
     assert_eq!(bench.source("store").note, None, "a minute");
 }
 
@@ -531,5 +541,30 @@ fn a_restart_that_a_second_source_tells_within_two_minutes_is_the_same_one() {
             list(&mut bench, "b", if second < 30 + after { "one" } else { "two" });
         }
         assert_eq!(bench.worker("w").restarts, restarts, "{after} s later");
+    }
+}
+
+#[test]
+fn a_queue_that_nobody_serves_is_forgotten_after_an_hour() {
+    let mut bench = Bench::new(&[("server", SourceKind::Temporal)]);
+    bench.list("server", vec![serves("w", "mail", 0)]);
+    bench.wait_until(3599);
+    assert_eq!(bench.snapshot().queues.len(), 1);
+    bench.wait_until(3600);
+    assert_eq!(bench.snapshot().queues.len(), 0);
+}
+
+#[test]
+fn a_counter_that_comes_with_the_beat_stands_for_two_beats_before_anybody_is_stuck() {
+    let mut bench = Bench::new(&[("store", SourceKind::Redis)]);
+    for second in (0..=150).step_by(10) {
+        bench.wait_until(second);
+        let mut o = beat("w", second / 50 * 50_000);
+        o.beat = o.beat.map(|beat| Beat { declared: Some(Duration::from_secs(50)), ..beat });
+        o.numbers.progress = Some(1);
+        o.numbers.waiting = Some(5);
+        bench.list("store", vec![o]);
+        let stuck = bench.state().0 == State::Stuck;
+        assert_eq!(stuck, second >= 100, "at {second}: {:?}", bench.state());
     }
 }
