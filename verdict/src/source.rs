@@ -372,4 +372,39 @@ mod tests {
             assert_eq!(gate.blind(), blind, "at {now}");
         }
     }
+
+    #[test]
+    fn who_moved_in_the_moment_in_which_it_closed_proves_nothing_and_a_moment_later_does() {
+        for (moved, trusted) in [(100, false), (101, true)] {
+            let mut gate = Gate::default();
+            let all = |moved| vec![fallen(90), fallen(90), fallen(90), living(moved)];
+            gate.weigh(at(100), &all(99));
+            assert!(!gate.trusted());
+            gate.weigh(at(102), &all(moved));
+            assert_eq!(gate.trusted(), trusted, "moved at {moved}");
+        }
+    }
+
+    #[test]
+    fn who_falls_within_the_hold_of_a_conviction_shares_its_cause_and_not_a_moment_later() {
+        let mut gate = Gate::default();
+        gate.weigh(at(100), &[fallen(90), fallen(90), fallen(90), living(99)]);
+        gate.weigh(at(102), &[fallen(90), fallen(90), fallen(90), living(102)]);
+        let shared = gate.ruling(at(110), &fallen(90));
+        assert!(matches!(shared, Ruling::Convict(_)), "{shared:?}");
+        gate.weigh(at(120), &[living(119)]);
+        assert_eq!(gate.ruling(at(169), &fallen(150)), shared);
+        assert_eq!(gate.ruling(at(170), &fallen(150)), Ruling::Open);
+    }
+
+    #[test]
+    fn a_closed_gate_says_why_and_a_blind_one_that_nothing_speaks() {
+        let mut gate = Gate::default();
+        assert_eq!(gate.note(), None);
+        let all = [fallen(90), fallen(90), fallen(90)];
+        gate.weigh(at(100), &all);
+        assert!(gate.note().is_some_and(|note| note.contains("at least half")), "{:?}", gate.note());
+        gate.weigh(at(160), &all);
+        assert!(gate.note().is_some_and(|note| note.contains("nothing speaks")), "{:?}", gate.note());
+    }
 }

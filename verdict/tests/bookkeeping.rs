@@ -568,3 +568,23 @@ fn a_counter_that_comes_with_the_beat_stands_for_two_beats_before_anybody_is_stu
         assert_eq!(stuck, second >= 100, "at {second}: {:?}", bench.state());
     }
 }
+
+#[test]
+fn the_first_change_of_a_worker_has_no_state_before_it_and_the_others_have() {
+    let mut bench = Bench::new(&[("store", SourceKind::Redis)]);
+    for second in [0, 10, 20] {
+        bench.wait_until(second);
+        bench.list("store", vec![beat("w", second * 1000)]);
+    }
+    for second in (25..=90).step_by(5) {
+        bench.wait_until(second);
+        bench.list("store", vec![beat("w", 20_000)]);
+    }
+    let changes: Vec<_> = bench.ledger.take_changes().into_iter().map(|change| (change.from, change.to)).collect();
+    let expected = [
+        (None, Some(State::Starting)),
+        (Some(State::Starting), Some(State::Healthy)),
+        (Some(State::Healthy), Some(State::Down)),
+    ];
+    assert_eq!(changes, expected);
+}
