@@ -374,7 +374,8 @@ fn describe(bench: &mut Bench, polled: Option<u64>, partial: bool) {
         Poller { identity: "w".into(), last_access, slot: slot.clone(), version: None }
     };
     let pollers = polled.map(poller).into_iter().collect();
-    let report = QueueReport { backlog: Some(0), pollers, partial, ..QueueReport::default() };
+    let report =
+        QueueReport { backlog: Some(0), rate_limited: Some(false), pollers, partial, ..QueueReport::default() };
     bench.look("server", Scope::Queue(queue), Ok(Report::Queue(report)));
 }
 
@@ -587,4 +588,60 @@ fn the_first_change_of_a_worker_has_no_state_before_it_and_the_others_have() {
         (Some(State::Healthy), Some(State::Down)),
     ];
     assert_eq!(changes, expected);
+}
+
+#[test]
+fn after_a_suspension_we_are_not_trusted_for_half_a_minute() {
+    let mut bench = Bench::new(&[("store", SourceKind::Redis)]);
+    bench.wait_until(1);
+    assert!(bench.snapshot().observer_trusted);
+    bench.now += 10_000;
+    bench.tick();
+    for (second, trusted) in [(12, false), (40, false), (41, true)] {
+        bench.wait_until(second);
+        assert_eq!(bench.snapshot().observer_trusted, trusted, "at {second}");
+    }
+}
+
+#[test]
+fn a_fleet_counts_its_own_workers_and_names_the_queues_that_they_serve() {
+    let mut bench = Bench::new(&[("server", SourceKind::Temporal)]);
+    let of = |fleet: &str, worker: &str, queue: &str| {
+        let slot = Slot { key: WorkerKey::new(fleet, worker), exclusive: true };
+        Observation { slot, ..serves(worker, queue, 0) }
+    };
+    bench.list(
+        "server",
+        vec![of("a", "a1", "mail"), of("b", "b1", "mail"), of("b", "b2", "rest"), of("c", "c1", "rest")],
+    );
+    let fleets = bench.snapshot().fleets;
+    let shown: Vec<_> = fleets
+        .iter()
+        .map(|fleet| {
+            let queues: Vec<_> = fleet.queues.iter().map(|queue| queue.task_queue.to_string()).collect();
+            (fleet.fleet.to_string(), fleet.count(State::Starting), queues)
+        })
+        .collect();
+    let queues = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let expected = [("a", 1, queues(&["mail"])), ("b", 2, queues(&["mail", "rest"])), ("c", 1, queues(&["rest"]))];
+    assert_eq!(shown, expected.map(|(name, count, served)| (name.to_owned(), count, served)));
+}
+
+#[test]
+fn a_queue_shows_what_its_server_said_and_who_of_its_workers_polls() {
+    let mut bench = Bench::new(&[("server", SourceKind::Temporal)]);
+    for second in [0, 60, 120, 180] {
+        bench.wait_until(second);
+        let mut full = serves("full", "mail", second);
+        full.types[0] = TypeReport { used: Some(5), available: Some(0), ..full.types[0] };
+        let workers =
+            vec![serves("w", "mail", second), full, serves("away", "mail", second), serves("x", "rest", second)];
+        bench.list("server", workers);
+        describe(&mut bench, Some(second), false);
+    }
+    let queues = bench.snapshot().queues;
+    let mail = queues.iter().find(|queue| &*queue.key.task_queue == "mail").unwrap();
+    assert_eq!((mail.backlog, mail.pollers, mail.rate_limited), (Some(0), Some(1), Some(false)));
+    // Whoever is full stops polling, and who is not listed polls nowhere.
+    assert_eq!((mail.workers_polling, mail.workers_full, mail.workers_silent), (1, 1, 1));
 }
