@@ -630,7 +630,7 @@ fn a_fleet_counts_its_own_workers_and_names_the_queues_that_they_serve() {
 #[test]
 fn a_queue_shows_what_its_server_said_and_who_of_its_workers_polls() {
     let mut bench = Bench::new(&[("server", SourceKind::Temporal)]);
-    for second in [0, 60, 120, 180] {
+    for second in (0..=600).step_by(30) {
         bench.wait_until(second);
         let mut full = serves("full", "mail", second);
         full.types[0] = TypeReport { used: Some(5), available: Some(0), ..full.types[0] };
