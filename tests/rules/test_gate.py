@@ -210,6 +210,7 @@ def test_each_critical_rule_has_a_twin_that_escalates():
         assert (twin["alert"], twin["annotations"]) == (rule["alert"], rule["annotations"])
         # What its rule reads, or over a gap in that where its rule still fires; tools/derive-rules says why.
         assert twin["expr"].startswith(f"{rule['expr']}\nor\nmax without (")
+        assert "keep_firing_for" not in twin, "it ends with its rule"
         (own, asked), = re.findall(r"max without \(([\w, ]+)\) \(ALERTS\{(.*?)\}\)\nand on \(\)\n", twin["expr"])
         labels = dict(re.findall(r'(\w+)="(\w*)"', asked))
         assert labels == {"alertname": rule["alert"], "alertstate": "firing", "escalate": "", **rule["labels"]}
