@@ -108,6 +108,15 @@ fn told(answer: &MetricsAnswer) -> Vec<String> {
     for (request, count) in &answer.work.requests_failed {
         lines.push(format!("{count} requests {} failed with {}", request.operation, request.code));
     }
+    if let Some(took) = &answer.work.request_durations {
+        lines.push(format!("{} requests that a user waits for took {:.3} s in all", took.count, took.sum));
+    }
+    for (reason, count) in answer.work.task_failures.iter().filter(|(_, count)| *count > 0) {
+        lines.push(format!("{count} workflow tasks failed for {reason}"));
+    }
+    if let Some(count) = answer.work.unregistered_activities {
+        lines.push(format!("{count} calls of activities that it does not know"));
+    }
     if lines.is_empty() {
         lines.push(String::from(
             "nothing of it is understood by its name: name its counters in a source of kind metrics (docs/worker-metrics.md)",

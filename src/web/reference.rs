@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType};
+use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType};
 
 use super::api::schema::{Null, SHAPES};
 use super::metrics::table::{FAMILIES, WORKER_SERIES};
@@ -60,7 +60,7 @@ pub fn metrics() -> String {
         }
     }
     page.push_str("\n## Label values\n\nClosed sets; every other label value is a name from the configuration or from discovery.\n");
-    words!(page, State, Reason, Check, Failure, TaskType, SourceKind);
+    words!(page, State, Reason, Check, Failure, TaskFailure, TaskType, SourceKind);
     page
 }
 

@@ -11,7 +11,7 @@ use verdict::snapshot::{
     WorkView, WorkerView,
 };
 use verdict::time::{Moment, WallTime};
-use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType, VersionStatus};
+use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType, VersionStatus};
 
 /// When all samples are taken.
 pub(crate) const NOW: WallTime = WallTime::from_micros(1_800_000_000_000_000);
@@ -212,10 +212,13 @@ fn work() -> WorkView {
     [0.02, 0.3, 7.0].into_iter().for_each(|value| took.record(value));
     WorkView {
         durations: vec![(TaskType::Activity, took.clone())],
-        schedule_to_start: vec![(TaskType::Activity, took)],
+        schedule_to_start: vec![(TaskType::Activity, took.clone())],
         sticky_hits: Some(40),
         sticky_misses: Some(2),
         requests_failed: vec![("PollActivityTaskQueue".into(), "unavailable", 3)],
+        request_durations: Some(took.clone()),
+        task_failures: TaskFailure::ALL.iter().map(|reason| (*reason, 0)).collect(),
+        unregistered_activities: Some(1),
     }
 }
 

@@ -105,6 +105,32 @@ def test_what_is_no_exposition_is_said_and_is_not_held_against_the_worker(http_w
     assert "line 2" in exporter.process.output()
 
 
+def test_a_real_temporal_worker_tells_why_its_workflow_tasks_fail_and_how_long_its_own_requests_take(temporal, exporter):
+    port = free_port()
+    temporal.worker(identity="w-1", metrics=f"{TARGET}:{port}")
+    target = type("Target", (), {"worker": "w-1", "url": f"http://{TARGET}:{port}/metrics"})
+    exporter = exporter(config(metrics(target, fleet="orders")))
+
+    def failed(reason):
+        return total(exporter, "worker_workflow_task_failures_total", fleet="orders", reason=reason)
+
+    wait_for(lambda: failed("non_determinism") == 0, 20, "a count from 0, so that the first failure is an increase")
+    temporal.run_workflows("begin")
+    temporal.run_workflows("huge")
+    wait_for(lambda: failed("message_too_large"), 40, "an answer that no message can hold")
+    assert failed("workflow_error") == failed("non_determinism") == 0
+    # No SDK counts types apart that nobody registered: to the worker in Python it is an error of its own.
+    temporal.run_workflows("nobody-knows-it")
+    wait_for(lambda: failed("workflow_error"), 40, "a workflow whose type the worker does not know")
+    assert failed("non_determinism") == 0
+    temporal.run_workflows("fickle", seconds=0.1)
+    wait_for(lambda: failed("non_determinism"), 40, "code that does something else than its history says")
+    assert failed("other") == 0
+    wait_for(lambda: total(exporter, "worker_request_duration_seconds_count", fleet="orders") == 1, 20, "its one start of a workflow")
+    # Only the SDK for Go counts them.
+    assert total(exporter, "worker_unregistered_activities_total", fleet="orders") is None
+
+
 def test_a_real_temporal_worker_tells_its_slots_tasks_and_durations(temporal, exporter):
     port = free_port()
     worker = temporal.worker(identity="w-1", metrics=f"{TARGET}:{port}")

@@ -73,7 +73,7 @@ for row in (row for heading in ("Per worker", "Per fleet", "Per queue", "Of the 
         METRICS |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
     else:
         METRICS[name] = labels
-CLOSED = {heading: {row[0].strip("` ") for row in REFERENCE[heading]} for heading in ("State", "Reason", "Check", "Failure", "TaskType", "SourceKind")}
+CLOSED = {heading: {row[0].strip("` ") for row in REFERENCE[heading]} for heading in ("State", "Reason", "Check", "Failure", "TaskFailure", "TaskType", "SourceKind")}
 
 
 def words(metric, label):
@@ -83,7 +83,7 @@ def words(metric, label):
         "check": CLOSED["Check"],
         "task_type": CLOSED["TaskType"],
         "kind": CLOSED["SourceKind"],
-        "reason": CLOSED["Failure"] if "source" in metric else CLOSED["Reason"],
+        "reason": CLOSED["TaskFailure"] if "task_failures" in metric else CLOSED["Failure"] if "source" in metric else CLOSED["Reason"],
         "condition": {"polling", "full", "silent"},
         "slot": {"used", "available"},
         "outcome": {"completed", "failed"},

@@ -26,7 +26,6 @@ UNORDERED = {
 }
 # Pages that may end before their cause does.
 OUTLIVED = {
-    "TemporalWorkflowTimeout": "it looks back at five minutes, which is longer than any cause of it is kept",
 }
 
 

@@ -3,7 +3,7 @@
 import queries as q
 from model import FLEETS, WORD_MAPPING, annotations, dashboard, detail, field, label, query_variable, ranges, select, target
 from panels import alert_list, columns, heatmap, row, runbooks, stat, steps, table, timeline, timeseries
-from temporal import failed_requests, schedule_to_start, sticky_misses, workflow_tasks
+from temporal import failed_requests, failed_tasks, request_times, schedule_to_start, sticky_misses, workflow_tasks
 
 UID = "worker-exporter-fleet"
 
@@ -31,6 +31,11 @@ ALERTS = [
     "TemporalRequestsThrottled",
     "TemporalRequestsNotFound",
     "TemporalRequestsFailing",
+    "TemporalRequestLatencyHigh",
+    "TemporalNonDeterminismErrors",
+    "TemporalMessageTooLarge",
+    "TemporalWorkflowTasksFailing",
+    "TemporalUnregisteredActivity",
 ]
 
 
@@ -229,6 +234,8 @@ def work():
         workflow_tasks(width=8),
         sticky_misses(width=8),
         failed_requests(width=8),
+        failed_tasks(),
+        request_times(),
     ]
 
 

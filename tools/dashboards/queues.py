@@ -3,7 +3,7 @@
 import queries as q
 from model import FLEETS, annotations, dashboard, detail, field, label, query_variable, select, target, words
 from panels import columns, row, runbooks, stat, steps, table, timeline, timeseries
-from temporal import failed_requests, schedule_to_start, sticky_misses, workflow_tasks
+from temporal import failed_requests, failed_tasks, request_times, schedule_to_start, sticky_misses, workflow_tasks
 
 UID = "worker-exporter-queues"
 NAME = "{{temporal_namespace}} {{task_queue}} {{task_type}}"
@@ -23,6 +23,11 @@ ALERTS = [
     "TemporalRequestsThrottled",
     "TemporalRequestsNotFound",
     "TemporalRequestsFailing",
+    "TemporalRequestLatencyHigh",
+    "TemporalNonDeterminismErrors",
+    "TemporalMessageTooLarge",
+    "TemporalWorkflowTasksFailing",
+    "TemporalUnregisteredActivity",
     "WorkerTasksStalled",
     "TemporalDown",
 ]
@@ -188,6 +193,17 @@ def workers():
         workflow_tasks(width=8),
         sticky_misses(width=8),
         failed_requests(width=8),
+        failed_tasks(width=8),
+        request_times(width=8),
+        timeseries(
+            "Workflows that ran out of time",
+            "Workflows of the namespace that a timeout closed within five minutes, where the source counts them (timed_out_workflows).",
+            [target(f"max by (source, temporal_namespace) ({select('temporal_workflows_timed_out', *q.QUEUE[:2])})", "{{source}} {{temporal_namespace}}")],
+            unit="none",
+            decimals=0,
+            width=8,
+            alerts=["TemporalWorkflowTimeout"],
+        ),
     ]
 
 

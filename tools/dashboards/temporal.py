@@ -52,6 +52,37 @@ def failed_requests(**more):
     )
 
 
+def failed_tasks(**more):
+    """Mistakes in the code of workflows, and in what was deployed."""
+    failed = select("worker_workflow_task_failures_total", q.FLEET)
+    return timeseries(
+        "Workflow tasks that failed",
+        "In five minutes, by the reason that the SDK names. One that is not deterministic, or too large for a message, stops its workflow.",
+        [target(f"max by (fleet, reason) (round(increase({failed}[5m])))", "{{fleet}} {{reason}}")],
+        unit="none",
+        decimals=0,
+        limits=[(1, "red")],
+        alerts=["TemporalNonDeterminismErrors", "TemporalMessageTooLarge", "TemporalWorkflowTasksFailing"],
+        **more,
+    )
+
+
+def request_times(**more):
+    """How long users wait for the server."""
+    return timeseries(
+        "How long starts, signals and updates take",
+        "Requests that a user waits for, as the clients in the workers measure them: 95th and 99th percentile.",
+        [
+            target(q.quantile(rank, "worker_request_duration_seconds", "fleet"), "{{fleet}} " + name)
+            for rank, name in ((0.95, "p95"), (0.99, "p99"))
+        ],
+        unit="s",
+        limits=[(2, "orange")],
+        alerts=["TemporalRequestLatencyHigh"],
+        **more,
+    )
+
+
 def workflow_tasks(**more):
     """How long the workers' own part of a workflow takes."""
     tasks = 'task_type=~"workflow|local_activity"'

@@ -13,7 +13,7 @@ use crate::rules::Page;
 use crate::tally::Totals;
 use crate::time::{Moment, WallTime};
 use crate::versions::Version;
-use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskType, VersionStatus};
+use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType, VersionStatus};
 
 /// Everything known at one moment.
 #[derive(Clone, Debug, Default)]
@@ -247,6 +247,12 @@ pub struct WorkView {
     pub sticky_misses: Option<u64>,
     /// Failed requests to the server: method, status, how many.
     pub requests_failed: Vec<(Arc<str>, &'static str, u64)>,
+    /// How long requests took that a user waits for.
+    pub request_durations: Option<Histogram>,
+    /// Failed workflow tasks, by reason.
+    pub task_failures: Vec<(TaskFailure, u64)>,
+    /// Activities that were called for and that no worker knew.
+    pub unregistered_activities: Option<u64>,
 }
 
 impl WorkView {
@@ -259,6 +265,9 @@ impl WorkView {
             sticky_hits: totals.sticky_hits,
             sticky_misses: totals.sticky_misses,
             requests_failed: failed.map(|(r, count)| (r.operation.clone(), r.code, *count)).collect(),
+            request_durations: totals.request_durations.clone(),
+            task_failures: totals.task_failures.iter().map(|(failure, count)| (*failure, *count)).collect(),
+            unregistered_activities: totals.unregistered_activities,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::histogram::Histogram;
 use crate::time::Moment;
 use crate::window::Counter;
-use crate::words::{SourceKind, TaskType};
+use crate::words::{SourceKind, TaskFailure, TaskType};
 use crate::work::{FailedRequest, Work};
 
 /// Who was not heard for so long counts no more, and the next one takes over.
@@ -37,6 +37,14 @@ struct Recorder {
 }
 
 impl Recorder {
+    /// Takes in a reading of what began at 0 where it appears under our eyes; returns what was added under them.
+    fn watch(&mut self, now: &Histogram, watched: bool) -> Histogram {
+        if watched {
+            self.last.get_or_insert_default();
+        }
+        self.read(now)
+    }
+
     /// Takes in a reading; returns what was added under our eyes.
     fn read(&mut self, now: &Histogram) -> Histogram {
         let added = self.last.as_ref().map(|before| now.since(before)).unwrap_or_default();
@@ -78,6 +86,9 @@ pub struct Tally {
     schedule_to_start: BTreeMap<TaskType, Recorder>,
     sticky: (Counter, Counter),
     requests: BTreeMap<FailedRequest, Counter>,
+    request_durations: Recorder,
+    task_failures: BTreeMap<TaskFailure, Counter>,
+    unregistered_activities: Counter,
     /// The one who counts has counted before, so that what appears now began at 0.
     watched: bool,
 }
@@ -97,6 +108,12 @@ pub struct Added {
     pub sticky_misses: Option<u64>,
     /// Failed requests.
     pub requests_failed: Vec<(FailedRequest, u64)>,
+    /// How long requests took that a user waits for.
+    pub request_durations: Option<Histogram>,
+    /// Failed workflow tasks, by reason.
+    pub task_failures: Vec<(TaskFailure, u64)>,
+    /// Activities that nobody registered; `None` where nobody counts them.
+    pub unregistered_activities: Option<u64>,
 }
 
 impl Tally {
@@ -139,15 +156,8 @@ impl Tally {
             self.seconds.read(seconds);
         }
         let histograms = |recorders: &mut BTreeMap<TaskType, Recorder>, of: &[(TaskType, Histogram)]| {
-            let mut added = Vec::new();
-            for (task_type, histogram) in of {
-                let recorder = recorders.entry(*task_type).or_default();
-                if watched {
-                    recorder.last.get_or_insert_default();
-                }
-                added.push((*task_type, recorder.read(histogram)));
-            }
-            added
+            let of = of.iter().map(|(t, histogram)| (*t, recorders.entry(*t).or_default().watch(histogram, watched)));
+            of.collect::<Vec<_>>()
         };
         added.durations = histograms(&mut self.durations, &work.durations);
         added.schedule_to_start = histograms(&mut self.schedule_to_start, &work.schedule_to_start);
@@ -157,6 +167,12 @@ impl Tally {
             let counter = self.requests.entry(request.clone()).or_default();
             added.requests_failed.push((request.clone(), read(counter, *value)));
         }
+        added.request_durations = work.request_durations.as_ref().map(|h| self.request_durations.watch(h, watched));
+        for (failure, value) in &work.task_failures {
+            added.task_failures.push((*failure, read(self.task_failures.entry(*failure).or_default(), *value)));
+        }
+        added.unregistered_activities =
+            work.unregistered_activities.map(|value| read(&mut self.unregistered_activities, value));
         added
     }
 
@@ -170,7 +186,10 @@ impl Tally {
         }
         self.sticky.0.rebase();
         self.sticky.1.rebase();
+        self.unregistered_activities.rebase();
         self.requests.clear();
+        self.task_failures.clear();
+        self.request_durations = Recorder::default();
         self.durations.clear();
         self.schedule_to_start.clear();
     }
@@ -194,8 +213,10 @@ impl Tally {
         self.seconds.last = self.seconds.last.map(|_| 0.0);
         self.sticky.0.restart();
         self.sticky.1.restart();
-        self.requests.values_mut().for_each(Counter::restart);
-        for recorder in self.durations.values_mut().chain(self.schedule_to_start.values_mut()) {
+        self.unregistered_activities.restart();
+        self.requests.values_mut().chain(self.task_failures.values_mut()).for_each(Counter::restart);
+        let histograms = self.durations.values_mut().chain(self.schedule_to_start.values_mut());
+        for recorder in histograms.chain([&mut self.request_durations]) {
             recorder.last = Some(Histogram::default());
         }
     }
@@ -250,6 +271,12 @@ pub struct Totals {
     pub sticky_misses: Option<u64>,
     /// Failed requests.
     pub requests_failed: BTreeMap<FailedRequest, u64>,
+    /// How long requests took that a user waits for.
+    pub request_durations: Option<Histogram>,
+    /// Failed workflow tasks, by reason.
+    pub task_failures: BTreeMap<TaskFailure, u64>,
+    /// Activities that nobody registered.
+    pub unregistered_activities: Option<u64>,
 }
 
 impl Totals {
@@ -266,11 +293,19 @@ impl Totals {
         for (task_type, histogram) in added.schedule_to_start {
             self.schedule_to_start.entry(task_type).or_default().add(&histogram);
         }
-        if let Some(hits) = added.sticky_hits {
-            *self.sticky_hits.get_or_insert(0) += hits;
+        let count = |total: &mut Option<u64>, more: Option<u64>| {
+            if let Some(more) = more {
+                *total.get_or_insert(0) += more;
+            }
+        };
+        count(&mut self.sticky_hits, added.sticky_hits);
+        count(&mut self.sticky_misses, added.sticky_misses);
+        count(&mut self.unregistered_activities, added.unregistered_activities);
+        for (failure, count) in added.task_failures {
+            *self.task_failures.entry(failure).or_default() += count;
         }
-        if let Some(misses) = added.sticky_misses {
-            *self.sticky_misses.get_or_insert(0) += misses;
+        if let Some(durations) = added.request_durations {
+            self.request_durations.get_or_insert_default().add(&durations);
         }
         for (mut request, count) in added.requests_failed {
             if self.requests_failed.len() >= REQUESTS && !self.requests_failed.contains_key(&request) {
@@ -385,6 +420,56 @@ mod tests {
         let mut totals = Totals::default();
         totals.add(added);
         assert_eq!(totals.durations.get(&TaskType::Activity).map(|h| h.count), Some(0), "from 0");
+    }
+
+    #[test]
+    fn failures_unknown_activities_and_requests_grow_under_our_eyes_and_outlive_a_restart_and_a_change_of_who_counts() {
+        let took = |times: u64| {
+            let mut histogram = Histogram::default();
+            (0..times).for_each(|_| histogram.record(0.2));
+            histogram
+        };
+        let counted = |failed: u64, unknown: u64, requests: u64| Work {
+            task_failures: vec![(TaskFailure::NonDeterminism, failed), (TaskFailure::Other, 0)],
+            unregistered_activities: Some(unknown),
+            request_durations: Some(took(requests)),
+            ..work(0, 0)
+        };
+        let mut tally = Tally::default();
+        let mut totals = Totals::default();
+        let mut after = |source: &str, kind, what: Option<Work>, second| {
+            match what {
+                Some(work) => totals.add(tally.take(&source.into(), Some(kind), &work, at(second)).unwrap_or_default()),
+                None => tally.restart(source),
+            }
+            let failed = totals.task_failures.get(&TaskFailure::NonDeterminism).copied();
+            (failed, totals.unregistered_activities, totals.request_durations.as_ref().map(|h| h.count))
+        };
+        let own = SourceKind::Metrics;
+        assert_eq!(after("own", own, Some(work(0, 0)), 0), (None, None, None), "nobody counts them yet");
+        assert_eq!(after("own", own, Some(counted(1, 2, 3)), 1), (Some(1), Some(2), Some(3)), "began under our eyes");
+        assert_eq!(after("own", own, Some(counted(4, 4, 4)), 2), (Some(4), Some(4), Some(4)));
+        after("own", own, None, 3);
+        assert_eq!(after("own", own, Some(counted(5, 5, 5)), 4), (Some(9), Some(9), Some(9)), "of its second life");
+        assert_eq!(after("new", own, Some(counted(7, 7, 7)), 400), (Some(9), Some(9), Some(9)), "where it begins");
+        assert_eq!(after("new", own, Some(counted(8, 8, 8)), 401), (Some(10), Some(10), Some(10)));
+        assert_eq!(totals.task_failures.get(&TaskFailure::Other), Some(&0), "from 0");
+        let shown = crate::snapshot::WorkView::of(&totals);
+        assert_eq!(shown.task_failures, [(TaskFailure::NonDeterminism, 10), (TaskFailure::Other, 0)]);
+        assert_eq!((shown.unregistered_activities, shown.request_durations.map(|h| h.count)), (Some(10), Some(10)));
+    }
+
+    #[test]
+    fn what_was_there_before_us_is_not_the_fleets_but_shows_as_0() {
+        let there = Work {
+            task_failures: vec![(TaskFailure::WorkflowError, 7)],
+            unregistered_activities: Some(7),
+            ..work(0, 0)
+        };
+        let mut totals = Totals::default();
+        totals.add(Tally::default().take(&"own".into(), Some(SourceKind::Metrics), &there, at(0)).unwrap_or_default());
+        assert_eq!(totals.task_failures.get(&TaskFailure::WorkflowError), Some(&0));
+        assert_eq!(totals.unregistered_activities, Some(0));
     }
 
     #[test]

@@ -106,6 +106,17 @@ impl Failure {
 }
 
 words! {
+    /// Why a workflow task failed, as the SDKs of Temporal count it. A task that fails is a mistake in code or in a
+    /// deployment; a workflow that fails for a reason of its own is none.
+    pub enum TaskFailure {
+        NonDeterminism = "non_determinism": "The code does not do again what the history of the workflow says that it did.",
+        MessageTooLarge = "message_too_large": "What the task would send is larger than a message may be.",
+        WorkflowError = "workflow_error": "The code of the workflow broke off, or the worker does not know its type.",
+        Other = "other": "Another reason, or none that the SDK names.",
+    }
+}
+
+words! {
     /// Where a version of the workers of a queue stands in its deployment.
     pub enum VersionStatus {
         Current = "current": "New work goes to it.",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::evidence::Observation;
 use crate::histogram::Histogram;
-use crate::words::TaskType;
+use crate::words::{TaskFailure, TaskType};
 
 /// Tasks of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ pub struct Work {
     pub sticky_misses: Option<u64>,
     /// Requests to its server that failed.
     pub requests_failed: Vec<(FailedRequest, u64)>,
+    /// How long requests took that a user waits for: starts, signals, updates.
+    pub request_durations: Option<Histogram>,
+    /// Workflow tasks that failed: every reason, also those that never came up; empty where nobody counts them.
+    pub task_failures: Vec<(TaskFailure, u64)>,
+    /// Activities that were called for and that the worker does not know.
+    pub unregistered_activities: Option<u64>,
 }
 
 impl Work {

@@ -34,7 +34,7 @@ class Showcase:
         wait_for(self._current, 20, "the server to know the version")
         nobody = {"name": "unreachable", "kind": "temporal", "address": f"{TARGET}:1", "namespace": "default"}
         watched = config(
-            temporal_source(temporal, task_queues=[{"name": "orders"}, {"name": dead}]),
+            temporal_source(temporal, task_queues=[{"name": "orders"}, {"name": dead}], timed_out_workflows=True),
             http(*served.values(), name="metrics", kind="metrics", fleet="default/orders"),
             # One that is seen from all sides.
             process({"id": "anna", "pid": self.workers[0].process.pid}, fleet="default/orders", gpu=False),
@@ -74,6 +74,10 @@ class Showcase:
             if turn % 12 == 0:
                 # It is tried again until its time is up.
                 await begin("fail", 0.0, execution_timeout=timedelta(seconds=2))
+                # Its code has a mistake.
+                await begin("fickle", 0.1, execution_timeout=timedelta(seconds=2))
+            # It starts another one.
+            await begin("begin", 0.0)
             # Its activity comes to an end that nobody waits for: the server answers that it is not found.
             ended = await begin("wait", 1.0)
             await asyncio.sleep(0.7)

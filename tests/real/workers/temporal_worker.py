@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import time
+import uuid
 from datetime import timedelta
 
 from temporalio import activity, workflow
@@ -31,6 +32,16 @@ async def block(seconds: float) -> str:
 @activity.defn
 async def fail(_seconds: float) -> str:
     raise RuntimeError("this activity always fails")
+
+
+@activity.defn
+async def begin(workflow_type: str) -> str:
+    """An activity that starts a workflow with the client of its worker."""
+    await clients[0].start_workflow(workflow_type, 0.0, id=f"begun-{uuid.uuid4()}", task_queue=activity.info().task_queue)
+    return "begun"
+
+
+clients = []
 
 
 @workflow.defn(name="wait")
@@ -62,6 +73,41 @@ class Quick:
     async def run(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
         return "quick"
+
+
+@workflow.defn(name="begin")
+class Begin:
+    @workflow.run
+    async def run(self, _seconds: float) -> str:
+        return await workflow.execute_activity(begin, "quick", start_to_close_timeout=timedelta(seconds=20))
+
+
+@workflow.defn(name="fickle")
+class Fickle:
+    """Breaks off, which is an error of its code; and then does something else than its history says, which is another."""
+
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        if workflow.unsafe.is_replaying():
+            await asyncio.sleep(seconds)
+        await workflow.execute_activity(wait, seconds, start_to_close_timeout=timedelta(seconds=20))
+        raise RuntimeError("this workflow breaks off")
+
+
+@workflow.defn(name="huge")
+class Huge:
+    """Sends more than a message may hold."""
+
+    @workflow.run
+    async def run(self, _seconds: float) -> str:
+        parts = (workflow.execute_activity(swallow, "x" * 1_900_000, start_to_close_timeout=timedelta(seconds=20)) for _ in range(4))
+        await asyncio.gather(*parts)
+        return "huge"
+
+
+@activity.defn
+async def swallow(_text: str) -> None:
+    pass
 
 
 def arguments():
@@ -105,11 +151,12 @@ async def main():
         asyncio.get_running_loop().add_signal_handler(number, leave.set)
     named = {} if options.identity is None else {"identity": options.identity}
     client = await Client.connect(options.address, namespace=options.namespace, runtime=runtime(options.heartbeat, options.metrics), **named)
+    clients.append(client)
     worker = Worker(
         client,
         task_queue=options.queue,
-        workflows=[] if options.no_workflows else [Wait, Block, Fail, Quick],
-        activities=[wait, block, fail],
+        workflows=[] if options.no_workflows else [Wait, Block, Fail, Quick, Begin, Fickle, Huge],
+        activities=[wait, block, fail, begin, swallow],
         max_concurrent_activities=options.activities,
         max_concurrent_activity_task_polls=options.polls,
         graceful_shutdown_timeout=timedelta(seconds=options.grace),

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,8 +15,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 )
@@ -108,9 +113,9 @@ func (quiet) Warn(text string, more ...any)  { log.Println("WARN", text, more) }
 func (quiet) Error(text string, more ...any) { log.Println("ERROR", text, more) }
 
 type options struct {
-	address, namespace, queue, identity, heartbeat, slots, serves string
-	activities                                                    int
-	grace                                                         float64
+	address, namespace, queue, identity, heartbeat, slots, serves, metrics string
+	activities                                                             int
+	grace                                                                  float64
 }
 
 func read() options {
@@ -122,10 +127,25 @@ func read() options {
 	flag.StringVar(&o.heartbeat, "heartbeat", "60", "seconds; 'stock' leaves the SDK's default, 'off' sends none")
 	flag.StringVar(&o.slots, "slots", "fixed", "'fixed', or 'unbounded': a supplier that names no maximum")
 	flag.StringVar(&o.serves, "serves", "all", "'all', or 'activities'")
+	flag.StringVar(&o.metrics, "metrics", "", "host:port at which the SDK shows its own metrics")
 	flag.IntVar(&o.activities, "activities", 100, "activity slots")
 	flag.Float64Var(&o.grace, "grace", 2, "seconds that running activities get at SIGTERM")
 	flag.Parse()
 	return o
+}
+
+// measured is where the SDK's own metrics go, as its documentation has it for Prometheus; nowhere without an address.
+func measured(address string) (client.MetricsHandler, error) {
+	if address == "" {
+		return nil, nil
+	}
+	exporter, err := prometheus.New()
+	if err != nil {
+		return nil, err
+	}
+	meter := metric.NewMeterProvider(metric.WithReader(exporter)).Meter("temporal")
+	go func() { log.Fatal(http.ListenAndServe(address, promhttp.Handler())) }()
+	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter}), nil
 }
 
 func interval(heartbeat string) (time.Duration, error) {
@@ -164,12 +184,17 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	metrics, err := measured(o.metrics)
+	if err != nil {
+		return err
+	}
 	connection, err := client.Dial(client.Options{
 		HostPort:                o.address,
 		Namespace:               o.namespace,
 		Identity:                o.identity,
 		WorkerHeartbeatInterval: beats,
 		Logger:                  quiet{},
+		MetricsHandler:          metrics,
 	})
 	if err != nil {
 		return err
@@ -188,6 +213,7 @@ func run() error {
 		for _, name := range []string{"wait", "block"} {
 			serving.RegisterWorkflowWithOptions(calls(name), workflow.RegisterOptions{Name: name})
 		}
+		serving.RegisterWorkflowWithOptions(calls("nobody"), workflow.RegisterOptions{Name: "unregistered"})
 		serving.RegisterWorkflowWithOptions(quick, workflow.RegisterOptions{Name: "quick"})
 	}
 	serving.RegisterActivityWithOptions(wait, activity.RegisterOptions{Name: "wait"})

@@ -312,6 +312,9 @@ impl<'n> Found<'n> {
             sticky_hits,
             sticky_misses,
             requests_failed: self.sdk.requests_failed(),
+            request_durations: self.sdk.request_durations(),
+            task_failures: self.sdk.task_failures(),
+            unregistered_activities: self.sdk.unregistered_activities(),
         };
         MetricsAnswer {
             numbers,

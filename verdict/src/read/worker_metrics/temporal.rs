@@ -8,7 +8,7 @@ use super::figures::{self, Durations};
 use crate::evidence::TypeReport;
 use crate::histogram::Histogram;
 use crate::read::exposition::{Family, Sample};
-use crate::words::TaskType;
+use crate::words::{TaskFailure, TaskType};
 use crate::work::{Done, FailedRequest};
 
 /// What a family tells.
@@ -23,6 +23,8 @@ enum Tells {
     StickyHits,
     StickyMisses,
     RequestsFailed,
+    RequestsTook,
+    Unregistered,
 }
 
 /// Names without prefix, `_total` and unit.
@@ -45,7 +47,29 @@ const FAMILIES: &[(&str, Tells)] = &[
     ("sticky_cache_miss", Tells::StickyMisses),
     ("request_failure", Tells::RequestsFailed),
     ("long_request_failure", Tells::RequestsFailed),
+    ("request_latency", Tells::RequestsTook),
+    ("unregistered_activity_invocation", Tells::Unregistered),
 ];
+
+/// Requests that a user waits for, as Temporal's own alerts choose them (docs/best-practices/worker-alerting of
+/// temporalio/documentation).
+const USER_FACING: [&str; 5] = [
+    "StartWorkflowExecution",
+    "SignalWithStartWorkflowExecution",
+    "SignalWorkflowExecution",
+    "UpdateWorkflowExecution",
+    "ExecuteMultiOperation",
+];
+
+/// Values of `failure_reason`.
+const FAILURE_REASONS: [(&str, TaskFailure); 3] = [
+    ("NonDeterminismError", TaskFailure::NonDeterminism),
+    ("GrpcMessageTooLarge", TaskFailure::MessageTooLarge),
+    ("WorkflowError", TaskFailure::WorkflowError),
+];
+
+/// What the SDK for Go calls itself: the only one that counts activities which nobody registered.
+const GO: &str = "temporal_go";
 
 /// Values of `worker_type`.
 const WORKER_TYPES: [(&str, TaskType); 4] = [
@@ -96,6 +120,10 @@ pub(super) struct Sdk {
     sticky_hits: Option<u64>,
     sticky_misses: Option<u64>,
     requests_failed: BTreeMap<FailedRequest, u64>,
+    request_durations: Option<Histogram>,
+    task_failures: BTreeMap<TaskFailure, u64>,
+    unregistered: Option<u64>,
+    is_go: bool,
     task_queues: Vec<Arc<str>>,
 }
 
@@ -130,7 +158,12 @@ impl Sdk {
                 let executed = figures::durations(family, figures::scale(family), everything);
                 self.types.entry(of).or_default().executed = Some(executed);
             }
-            Tells::Failed(of) => self.types.entry(of).or_default().failed = total(),
+            Tells::Failed(of) => {
+                self.types.entry(of).or_default().failed = total();
+                if of == TaskType::Workflow {
+                    self.reasons(family);
+                }
+            }
             Tells::Waited(of) => {
                 self.types.entry(of).or_default().waited =
                     figures::durations(family, figures::scale(family), everything).histogram;
@@ -138,6 +171,11 @@ impl Sdk {
             Tells::StickyHits => self.sticky_hits = total(),
             Tells::StickyMisses => self.sticky_misses = total(),
             Tells::RequestsFailed => self.requests(family),
+            Tells::RequestsTook => {
+                let waited_for = |sample: &Sample<'_>| USER_FACING.iter().any(|o| sample.label("operation") == Some(o));
+                self.request_durations = figures::durations(family, figures::scale(family), waited_for).histogram;
+            }
+            Tells::Unregistered => self.unregistered = total(),
         }
     }
 
@@ -155,10 +193,23 @@ impl Sdk {
                 *figure = Some(figure.unwrap_or_default() + value);
             }
         }
+        self.is_go |= family.samples.iter().any(|sample| sample.label("client_name") == Some(GO));
         for queue in family.samples.iter().filter_map(|sample| sample.label("task_queue")) {
             if self.task_queues.len() < QUEUES && !self.task_queues.iter().any(|known| **known == *queue) {
                 self.task_queues.push(queue.into());
             }
+        }
+    }
+
+    fn reasons(&mut self, family: &Family<'_>) {
+        let suffix = figures::total(family);
+        let known = |sample: &Sample<'_>| {
+            let said = sample.label("failure_reason");
+            FAILURE_REASONS.iter().find(|(word, _)| said == Some(word)).map_or(TaskFailure::Other, |(_, reason)| *reason)
+        };
+        for reason in TaskFailure::ALL {
+            let count = figures::sum(family, suffix, |sample| known(sample) == *reason).and_then(figures::whole);
+            self.task_failures.insert(*reason, count.unwrap_or_default());
         }
     }
 
@@ -224,12 +275,32 @@ impl Sdk {
 
     /// Hits and misses of the sticky cache. A worker that serves workflows and shows none had none.
     pub(super) fn sticky(&self) -> (Option<u64>, Option<u64>) {
-        let none = self.types.get(&TaskType::Workflow).is_some_and(Of::serves).then_some(0);
+        let none = self.serves(TaskType::Workflow).then_some(0);
         (self.sticky_hits.or(none), self.sticky_misses.or(none))
     }
 
     pub(super) fn requests_failed(&self) -> Vec<(FailedRequest, u64)> {
         self.requests_failed.iter().map(|(request, count)| (request.clone(), *count)).collect()
+    }
+
+    pub(super) fn request_durations(&self) -> Option<Histogram> {
+        self.request_durations.clone()
+    }
+
+    /// Every reason, from 0: a count that is born at 1 is an increase that nobody sees.
+    pub(super) fn task_failures(&self) -> Vec<(TaskFailure, u64)> {
+        let counted = self.serves(TaskType::Workflow) || !self.task_failures.is_empty();
+        let of = |reason: &TaskFailure| (*reason, self.task_failures.get(reason).copied().unwrap_or_default());
+        if counted { TaskFailure::ALL.iter().map(of).collect() } else { Vec::new() }
+    }
+
+    /// From 0 where the SDK counts them at all.
+    pub(super) fn unregistered_activities(&self) -> Option<u64> {
+        self.unregistered.or((self.is_go && self.serves(TaskType::Activity)).then_some(0))
+    }
+
+    fn serves(&self, task_type: TaskType) -> bool {
+        self.types.get(&task_type).is_some_and(Of::serves)
     }
 
     pub(super) fn task_queues(&self) -> &[Arc<str>] {

@@ -80,6 +80,83 @@ fn every_way_in_which_an_sdk_writes_its_families_says_the_same() {
 }
 
 #[test]
+fn why_workflow_tasks_failed_is_counted_by_reason_and_from_0() {
+    let reasons = |body: &str| {
+        let failures = text(body, &Names::default()).work.task_failures;
+        failures.into_iter().map(|(reason, count)| (reason.word(), count)).collect::<Vec<_>>()
+    };
+    let slots = "# TYPE temporal_worker_task_slots_available gauge\n\
+                 temporal_worker_task_slots_available{worker_type=\"WorkflowWorker\"} 100\n";
+    let none = [("non_determinism", 0), ("message_too_large", 0), ("workflow_error", 0), ("other", 0)];
+    assert_eq!(reasons(slots), none, "nothing has failed yet");
+    let failed = "temporal_workflow_task_execution_failed";
+    for total in ["", "_total"] {
+        let body = format!(
+            "{slots}# TYPE {failed}{total} counter\n\
+             {failed}{total}{{failure_reason=\"NonDeterminismError\",workflow_type=\"a\"}} 1\n\
+             {failed}{total}{{failure_reason=\"NonDeterminismError\",workflow_type=\"b\"}} 2\n\
+             {failed}{total}{{failure_reason=\"GrpcMessageTooLarge\"}} 4\n\
+             {failed}{total}{{failure_reason=\"WorkflowError\"}} 8\n\
+             {failed}{total}{{failure_reason=\"of another time\"}} 16\n{failed}{total} 32\n"
+        );
+        let by_reason = [("non_determinism", 3), ("message_too_large", 4), ("workflow_error", 8), ("other", 48)];
+        assert_eq!(reasons(&body), by_reason, "{total}");
+        let all = text(&body, &Names::default()).types[0].failed;
+        assert_eq!(all, Some(63), "{total}");
+    }
+    assert_eq!(reasons(&slots.replace("Workflow", "Activity")), [], "it serves no workflows");
+    assert_eq!(reasons(&format!("# TYPE {failed} counter\n{failed} 1\n"))[3], ("other", 1), "where it shows no slots");
+}
+
+#[test]
+fn activities_that_nobody_registered_are_counted_where_the_sdk_counts_them() {
+    let counted = |body: &str| text(body, &Names::default()).work.unregistered_activities;
+    let slots = |client: &str| {
+        format!(
+            "# TYPE temporal_worker_task_slots_used gauge\n\
+             temporal_worker_task_slots_used{{client_name=\"{client}\",worker_type=\"ActivityWorker\"}} 0\n"
+        )
+    };
+    assert_eq!(counted(&slots("temporal_go")), Some(0), "from 0, or the first of them would be no increase");
+    assert_eq!(counted(&slots("temporal_java")), None, "it counts none, which is not 0");
+    assert_eq!(counted(&slots("temporal_go").replace("Activity", "Workflow")), None, "it serves no activities");
+    let calls = "# TYPE temporal_unregistered_activity_invocation gauge\n\
+                 temporal_unregistered_activity_invocation{activity_type=\"a\"} 3\n\
+                 temporal_unregistered_activity_invocation{activity_type=\"b\"} 4\n";
+    assert_eq!(counted(&format!("{}{calls}", slots("temporal_go"))), Some(7));
+}
+
+#[test]
+fn only_requests_that_a_user_waits_for_are_timed() {
+    let body = |unit: &str, second: f64| {
+        let of = |operation: &str, fast: u64, all: u64| {
+            let name = format!("temporal_request_latency{unit}");
+            format!(
+                "{name}_bucket{{operation=\"{operation}\",le=\"{}\"}} {fast}\n\
+                 {name}_bucket{{operation=\"{operation}\",le=\"+Inf\"}} {all}\n\
+                 {name}_sum{{operation=\"{operation}\"}} {}\n{name}_count{{operation=\"{operation}\"}} {all}\n",
+                second * 2.5,
+                second * 1.5,
+            )
+        };
+        format!(
+            "# TYPE temporal_request_latency{unit} histogram\n{}{}{}",
+            of("StartWorkflowExecution", 1, 2),
+            of("RecordWorkerHeartbeat", 50, 90),
+            of("SignalWorkflowExecution", 3, 4),
+        )
+    };
+    for (unit, second) in [("", 1000.0), ("_milliseconds", 1000.0), ("_seconds", 1.0)] {
+        let took = text(&body(unit, second), &Names::default()).work.request_durations.unwrap();
+        let at = |bound: f64| took.buckets[BOUNDS.iter().position(|b| *b == bound).unwrap()];
+        assert_eq!((at(2.5), took.buckets[BOUNDS.len()], took.count), (4, 2, 6), "{unit}");
+        assert!((took.sum - 3.0).abs() < 1e-9, "{unit}: {}", took.sum);
+    }
+    let polls = body("_seconds", 1.0).replace("StartWorkflow", "Poll").replace("SignalWorkflow", "Respond");
+    assert_eq!(text(&polls, &Names::default()).work.request_durations, None, "no client is here");
+}
+
+#[test]
 fn named_series_are_added_up_and_the_sdk_yields_to_them() {
     let names = Names {
         tasks: series(&["jobs_total"]),
