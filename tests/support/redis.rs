@@ -13,6 +13,7 @@ use redis::{ConnectionLike, FromRedisValue, ToRedisArgs};
 pub(crate) struct RedisServer {
     /// The port on 127.0.0.1.
     pub(crate) port: u16,
+    file: Option<String>,
     arguments: Vec<String>,
     child: Option<Child>,
 }
@@ -20,13 +21,18 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// Starts one, or says that it cannot. On CI it must be installed.
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
+        Self::start_with(None, arguments)
+    }
+
+    /// The same with a configuration file, which a Sentinel cannot do without.
+    pub(crate) fn start_with(file: Option<&str>, arguments: &[&str]) -> Option<Self> {
         if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "redis-server must be installed on CI");
             eprintln!("SKIPPED: redis-server is not installed (apt-get install redis-server)");
             return None;
         }
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let mut server = Self { port: free_port(), arguments, child: None };
+        let mut server = Self { port: free_port(), file: file.map(str::to_owned), arguments, child: None };
         server.restart();
         Some(server)
     }
@@ -43,6 +49,7 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         self.kill();
         let child = Command::new("redis-server")
+            .args(&self.file)
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--dir", "/tmp", "--dbfilename", "none.rdb"])
             .args(&self.arguments)

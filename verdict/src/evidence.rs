@@ -96,6 +96,9 @@ pub struct Listing {
     pub heartbeats: bool,
     /// Records that could not be read, by reason; they are counted, the others stand.
     pub unreadable: Vec<(Arc<str>, Failure)>,
+    /// Records that another server keeps by now, with the part of the data that they belong to: gone from here sooner than
+    /// promised, and no sign of their workers.
+    pub moved: Vec<Arc<str>>,
     /// Queues that are registered there, served or not: from now on they are watched.
     pub queues: Vec<Arc<str>>,
     /// The same where the type of the tasks is known, and whether heartbeats are on or not.

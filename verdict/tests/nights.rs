@@ -415,6 +415,30 @@ fn a_redis_key_that_expires_is_silent_and_one_that_is_deleted_has_left() {
 }
 
 #[test]
+fn a_redis_key_that_moved_to_another_node_is_no_death_however_soon_it_would_have_expired() {
+    for together in [vec!["w2"], vec!["w2", "w3", "w4"]] {
+        let mut world = World::new();
+        let all = ["w1", "w2", "w3", "w4"];
+        let stay: Vec<_> = all.into_iter().filter(|id| !together.contains(id)).collect();
+        // Each key is always about to expire.
+        world.run_beating(60.0, 2.0, &all, Some(2.5));
+        assert_eq!(world.state("w2"), Some(State::Healthy), "{:#?}", world.changes);
+        for id in &together {
+            world.redis.remove(*id);
+            world.redis_moved.push((*id).to_owned());
+        }
+        world.run_beating(120.0, 2.0, &stay, Some(2.5));
+        for id in together {
+            assert_eq!(world.state(id), None, "{:#?}", world.history(id));
+        }
+        assert!(world.ever(State::Down).is_empty(), "{:#?}", world.changes);
+        // One that dies is still told from those that moved.
+        world.run_beating(60.0, 2.0, &stay[1..], Some(2.5));
+        assert_eq!(world.state("w1"), Some(State::Down), "{:#?}", world.history("w1"));
+    }
+}
+
+#[test]
 fn a_redis_key_that_was_flushed_between_two_beats_of_its_worker_says_no_goodbye() {
     let mut world = World::new();
     let all = ["w1", "w2", "w3", "w4"];

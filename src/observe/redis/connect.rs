@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisResult};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use verdict::words::Failure;
 
 use super::failure;
+use super::memory;
 use super::meter::{Allowance, Metered};
 use crate::config::{RedisServer, Secret};
 use crate::observe::tls;
@@ -23,6 +24,9 @@ use crate::observe::tls;
 const MAX_LINE: usize = 512;
 /// The port of Redis, where the address names none.
 const PORT: u16 = 6379;
+/// What to do where a Sentinel answers.
+pub(super) const SENTINEL: &str = "this is a Sentinel, which holds no keys: give the address of the master that it \
+                                   watches, a name that follows the master, or each server as a source of the same fleet";
 
 /// What a connection runs over.
 trait Socket: AsyncRead + AsyncWrite + Send {}
@@ -57,8 +61,19 @@ impl From<tls::Unusable> for Refusal {
 /// Opens a connection that is ready for commands and receives no more than `allowance`. The caller bounds it in time.
 pub(super) async fn open(config: &RedisServer, allowance: Allowance) -> Result<MultiplexedConnection, Refusal> {
     let mut connection = speak(socket(config, allowance).await?).await?;
-    greet(config, &mut connection).await?;
-    Ok(connection)
+    match greet(config, &mut connection).await {
+        Ok(()) => Ok(connection),
+        Err(refusal) => Err(unless_sentinel(&mut connection, refusal).await),
+    }
+}
+
+/// A Sentinel has no databases, and seldom the password of the servers that it watches: what it refuses is not the fault.
+async fn unless_sentinel(connection: &mut MultiplexedConnection, refusal: Refusal) -> Refusal {
+    let asked: RedisResult<String> = redis::cmd("INFO").arg("server").query_async(connection).await;
+    match asked {
+        Ok(text) if memory::read_info(&text).sentinel => Refusal::new(Failure::Unimplemented, SENTINEL),
+        _ => refusal,
+    }
 }
 
 /// Opens a connection that is ready to subscribe. A message larger than `allowance` ends it.

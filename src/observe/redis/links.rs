@@ -2,6 +2,7 @@
 //! deadline and with a cap, a connection that is kept only while all goes well, a complaint that is said once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use verdict::words::Failure;
 
+use super::cluster;
 use super::connect::{self, Refusal};
 use super::failure;
 use super::memory::{self, Server};
@@ -37,6 +39,8 @@ pub(super) struct Link {
     allowance: Allowance,
     info: Permission,
     cluster_info: Permission,
+    /// A replica of a cluster was told that we only read.
+    reads_replica: bool,
 }
 
 /// See the module.
@@ -48,6 +52,8 @@ pub(super) struct Links {
     idle: Mutex<Vec<Link>>,
     /// What stands in the log, by what was looked at: the error that its last look came to.
     complaints: Mutex<BTreeMap<String, String>>,
+    /// The masters of the cluster, as it stands in the log.
+    masters: AtomicU64,
 }
 
 impl std::fmt::Debug for Link {
@@ -70,6 +76,7 @@ impl Links {
             server: server.clone(),
             idle: Mutex::default(),
             complaints: Mutex::default(),
+            masters: AtomicU64::new(1),
         }
     }
 
@@ -84,11 +91,22 @@ impl Links {
                 let allowance = Allowance::default();
                 allowance.fill(bytes);
                 let redis = connect::open(&self.server, allowance.clone()).await?;
-                Link { redis, allowance, info: Permission::Allowed, cluster_info: Permission::Allowed }
+                Link {
+                    redis,
+                    allowance,
+                    info: Permission::Allowed,
+                    cluster_info: Permission::Allowed,
+                    reads_replica: false,
+                }
             }
         };
         link.allowance.fill(bytes);
         Ok(link)
+    }
+
+    /// The source's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     fn give(&self, link: Link) {
@@ -190,6 +208,9 @@ impl Links {
             }
         }
         let server = memory::read_info(&text);
+        if server.sentinel {
+            return Err(Refusal { failure: Failure::Unimplemented, why: connect::SENTINEL.to_owned() });
+        }
         if server.cut_off {
             // By default it goes on serving what it had: every heartbeat in it stands still, and no worker died.
             let why = "a replica whose link to its master is down: what it holds is old".to_owned();
@@ -197,8 +218,25 @@ impl Links {
         }
         if server.cluster {
             self.ask_cluster(link).await?;
+            if server.replica && !link.reads_replica {
+                // Refused, it sends us elsewhere for each key, and that is told there.
+                let _: RedisResult<()> = redis::cmd("READONLY").query_async(&mut link.redis).await;
+                link.reads_replica = true;
+            }
         }
         Ok(server)
+    }
+
+    /// Says of how many masters this is one: once, and again when there are more or fewer.
+    fn tell_masters(&self, masters: Option<u64>) {
+        let Some(masters) = masters else { return };
+        if self.masters.swap(masters, Ordering::Relaxed) != masters && masters > 1 {
+            tracing::info!(
+                source = &*self.name, url = %self.server.url, masters,
+                "this is one node of a cluster: it shows the keys of its own slots and no others. Give each master a \
+                 source of its own, all of the same fleet",
+            );
+        }
     }
 
     /// A node of a cluster that is down lists its keys all the same, and an empty one lists nothing.
@@ -212,7 +250,10 @@ impl Links {
                 let why = "the cluster is down (cluster_state:fail)".to_owned();
                 Err(Refusal { failure: Failure::ClusterDown, why })
             }
-            Ok(_) => Ok(()),
+            Ok(text) => {
+                self.tell_masters(cluster::masters(&text));
+                Ok(())
+            }
             Err(error) if failure::of(&error) == Failure::PermissionDenied => {
                 link.cluster_info = Permission::Refused;
                 tracing::info!(

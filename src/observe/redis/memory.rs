@@ -5,7 +5,7 @@
 //! server answered between our sending and our receiving, hence the expiry lies between `sent + ttl` and
 //! `received + ttl`. Only when the two intervals lie apart was the key written. Pure: time is an argument.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use verdict::time::Moment;
@@ -37,6 +37,10 @@ pub(super) struct Server {
     pub(super) cut_off: bool,
     /// It is a node of a cluster.
     pub(super) cluster: bool,
+    /// It follows a master.
+    pub(super) replica: bool,
+    /// It is a Sentinel, which watches servers and holds no keys.
+    pub(super) sentinel: bool,
 }
 
 /// A key since it was last seen to be written.
@@ -69,6 +73,12 @@ impl Memory {
         let lives = |held: &Held| held.written.ttl.is_none_or(|ttl| held.written.sent + ttl > now);
         let unexpired = || self.keys.values().any(lives);
         other_run || (flushed && unexpired() && !seen.any(|key| self.keys.contains_key(key)))
+    }
+
+    /// Keys that were there at the last look and are not among these.
+    pub(super) fn missing<'k>(&self, seen: impl Iterator<Item = &'k [u8]>) -> Vec<Vec<u8>> {
+        let seen: HashSet<_> = seen.collect();
+        self.keys.keys().filter(|key| !seen.contains(key.as_slice())).cloned().collect()
     }
 
     /// Takes the place of what was known: the keys of this look, and no others.
@@ -113,7 +123,10 @@ pub(super) fn read_info(text: &str) -> Server {
             "run_id" => server.run_id = Some(value.to_owned()),
             "master_link_status" => server.cut_off = value == "down",
             // Valkey calls it `server_mode`.
-            "redis_mode" | "server_mode" => server.cluster = value == "cluster",
+            "redis_mode" | "server_mode" => {
+                (server.cluster, server.sentinel) = (value == "cluster", value == "sentinel");
+            }
+            "role" => server.replica = value == "slave",
             "redis_version" => server.flushes = server.flushes.or(Some(0)),
             "cmdstat_flushall" | "cmdstat_flushdb" => {
                 let calls = value.strip_prefix("calls=").and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
@@ -246,6 +259,15 @@ mod tests {
         assert_eq!(read_info(""), Server::default());
         let replica = |link| read_info(&format!("role:slave\r\nmaster_link_status:{link}\r\n")).cut_off;
         assert!(replica("down") && !replica("up") && !read_info("role:master\r\n").cut_off);
+        assert!(read_info("role:slave\r\n").replica && !read_info("role:master\r\n").replica);
         assert!(read_info("redis_mode:cluster\r\n").cluster && !read_info("redis_mode:standalone\r\n").cluster);
+        assert!(read_info("redis_mode:sentinel\r\n").sentinel && !read_info("redis_mode:cluster\r\n").sentinel);
+    }
+
+    #[test]
+    fn keys_that_were_there_and_are_not_are_missing() {
+        let memory = remembering(None);
+        assert_eq!(memory.missing(std::iter::empty()), [b"k".to_vec()]);
+        assert!(memory.missing([b"k".as_slice()].into_iter()).is_empty());
     }
 }

@@ -4,6 +4,7 @@
 //! server; never a whole value of unknown size. Redis is single-threaded and not ours: it serves the workers first.
 
 pub mod celery;
+mod cluster;
 mod connect;
 mod failure;
 pub mod framework;
@@ -29,6 +30,7 @@ use verdict::words::Failure;
 
 pub use self::own::OwnKey;
 
+use self::cluster::{Asking, Moves};
 use self::connect::Refusal;
 use self::links::{Link, Links};
 use self::memory::{Memory, Server, Sighting};
@@ -57,6 +59,7 @@ pub struct RedisSource {
     pattern: Pattern,
     born: Instant,
     memory: Mutex<Memory>,
+    moves: Moves,
 }
 
 /// Whether records are joined with those of other sources by host and process id.
@@ -79,6 +82,10 @@ struct Walk {
     server: Server,
     found: Vec<Found>,
     unreadable: Vec<(Arc<str>, Failure)>,
+    /// Keys that the node lists and sends us elsewhere for.
+    elsewhere: Vec<Vec<u8>>,
+    /// Keys that another node of the cluster has by now.
+    moved: Vec<Vec<u8>>,
 }
 
 impl RedisSource {
@@ -92,6 +99,7 @@ impl RedisSource {
             pattern: Pattern::new(&redis.pattern),
             born: Instant::now(),
             memory: Mutex::default(),
+            moves: Moves::default(),
         }
     }
 
@@ -122,10 +130,12 @@ impl RedisSource {
     async fn walk(&self, link: &mut Link) -> Result<Walk, Refusal> {
         let server = self.links.identify(link).await?;
         let (keys, unreadable) = self.scan(&mut link.redis).await?;
-        let mut walk = Walk { server, found: Vec::with_capacity(keys.len()), unreadable };
+        let found = Vec::with_capacity(keys.len());
+        let mut walk = Walk { server, found, unreadable, ..Walk::default() };
         for batch in keys.chunks(BATCH) {
-            self.read(&mut link.redis, batch, &mut walk).await?;
+            self.read(&mut link.redis, batch, Asking::No, &mut walk).await?;
         }
+        self.follow(&mut link.redis, &mut walk).await?;
         let denied = |(_, failure): &(Arc<str>, Failure)| *failure == Failure::PermissionDenied;
         if walk.found.is_empty() && !walk.unreadable.is_empty() && walk.unreadable.iter().all(denied) {
             let why = "the user may not read the keys that it may list: it needs GETRANGE and PTTL on the pattern";
@@ -161,18 +171,24 @@ impl RedisSource {
         Err(Refusal { failure: Failure::Paging, why })
     }
 
-    async fn read(&self, redis: &mut MultiplexedConnection, batch: &[Vec<u8>], walk: &mut Walk) -> Result<(), Refusal> {
-        let mut pipe = redis::Pipeline::with_capacity(batch.len() * 2);
+    async fn read(
+        &self,
+        redis: &mut MultiplexedConnection,
+        batch: &[Vec<u8>],
+        asking: Asking,
+        walk: &mut Walk,
+    ) -> Result<(), Refusal> {
+        let mut pipe = redis::Pipeline::with_capacity(batch.len() * 4);
         for key in batch {
             // One byte more than is allowed tells the large from the largest that fits.
-            pipe.cmd("GETRANGE").arg(key.as_slice()).arg(0).arg(MAX_VALUE);
-            pipe.cmd("PTTL").arg(key.as_slice());
+            asking.before(&mut pipe).cmd("GETRANGE").arg(key.as_slice()).arg(0).arg(MAX_VALUE);
+            asking.before(&mut pipe).cmd("PTTL").arg(key.as_slice());
         }
         pipe.ignore_errors();
         let sent = self.now();
         let answers: Vec<RedisResult<Value>> = pipe.query_async(redis).await?;
         let received = self.now();
-        let mut answers = answers.into_iter();
+        let mut answers = asking.answers(answers);
         for key in batch {
             let (Some(value), Some(ttl)) = (answers.next(), answers.next()) else {
                 let why = "fewer answers than questions".to_owned();
@@ -187,6 +203,10 @@ impl RedisSource {
                 }
                 Entry::Unreadable(failure) => walk.unreadable.push((shortened(key), failure)),
                 Entry::Vanished => {}
+                Entry::Elsewhere => match asking {
+                    Asking::No => walk.elsewhere.push(key.clone()),
+                    Asking::Yes => walk.moved.push(key.clone()),
+                },
             }
         }
         Ok(())
@@ -198,7 +218,8 @@ impl RedisSource {
         let reset = memory.lost(&walk.server, self.now(), walk.found.iter().map(|found| found.key.as_slice()));
         let records = walk.found.iter().filter_map(|found| self.observation(&memory, found)).collect();
         memory.replace(walk.server, walk.found.into_iter().map(|found| (found.key, found.sighting)));
-        Listing { records, reset, heartbeats: true, unreadable: walk.unreadable, ..Listing::default() }
+        let moved = walk.moved.iter().map(|key| legible(key)).collect();
+        Listing { records, reset, heartbeats: true, unreadable: walk.unreadable, moved, ..Listing::default() }
     }
 
     fn observation(&self, memory: &Memory, found: &Found) -> Option<Observation> {
@@ -240,6 +261,8 @@ enum Entry {
     },
     /// It expired or was deleted since it was listed.
     Vanished,
+    /// Another node of the cluster has it.
+    Elsewhere,
     Unreadable(Failure),
 }
 
@@ -248,6 +271,7 @@ fn entry(value: RedisResult<Value>, ttl: RedisResult<Value>) -> Result<Entry, Re
     if let Some(error) = [&value, &ttl].into_iter().find_map(|answer| answer.as_ref().err()) {
         return match failure::of(error) {
             reason @ (Failure::WrongType | Failure::PermissionDenied) => Ok(Entry::Unreadable(reason)),
+            _ if cluster::sends_elsewhere(error) => Ok(Entry::Elsewhere),
             _ => Err(error.clone().into()),
         };
     }

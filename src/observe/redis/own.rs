@@ -54,7 +54,8 @@ impl OwnKey {
         match entry {
             Entry::Held { value, .. } if value.len() > MAX_VALUE => Err(Failure::BodyTooLarge),
             Entry::Held { value, ttl } => Ok(Some(self.conclude(&value, Sighting { sent, received, ttl }))),
-            Entry::Vanished => {
+            // What another node has is refused before.
+            Entry::Vanished | Entry::Elsewhere => {
                 self.hold().replace(Server::default(), std::iter::empty());
                 Ok(None)
             }
@@ -74,7 +75,13 @@ impl OwnKey {
             let why = "fewer answers than questions".to_owned();
             return Err(Refusal { failure: Failure::Protocol, why });
         };
-        Ok((entry(value, ttl)?, sent, received))
+        match entry(value, ttl)? {
+            Entry::Elsewhere => {
+                let why = "another node of the cluster has the key: give the address of the one that serves its slot";
+                Err(Refusal { failure: Failure::ClusterDown, why: why.to_owned() })
+            }
+            entry => Ok((entry, sent, received)),
+        }
     }
 
     fn conclude(&self, value: &[u8], sighting: Sighting) -> (Beat, Says) {

@@ -1,5 +1,6 @@
 //! Identity at work: which record of a listing is which worker.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ impl Ledger {
     /// Takes in all records of a listing. True when the source turns out to have lost its memory.
     pub(super) fn take_records(&mut self, source: &Arc<str>, listing: Listing, seen: Seen) -> bool {
         let mut observations = listing.records;
+        let moved: HashSet<_> = listing.moved.into_iter().collect();
         observations.sort_by_key(|o| o.info.start_time);
         let before = self.records.entry(source.clone()).or_default();
         for record in before.values_mut() {
@@ -34,7 +36,7 @@ impl Ledger {
             self.place(source, observation, seen);
         }
         let lost = listing.reset || self.lost_memory(source, listing.retention, unmoved_survivor, seen);
-        self.handle_missing(source, listing.retention.is_some(), lost, seen);
+        self.handle_missing(source, listing.retention.is_some(), &moved, lost, seen);
         lost
     }
 
@@ -220,7 +222,14 @@ impl Ledger {
         }
     }
 
-    fn handle_missing(&mut self, source: &Arc<str>, keeps_the_dead: bool, lost_memory: bool, seen: Seen) {
+    fn handle_missing(
+        &mut self,
+        source: &Arc<str>,
+        keeps_the_dead: bool,
+        moved: &HashSet<Arc<str>>,
+        lost_memory: bool,
+        seen: Seen,
+    ) {
         let settling = self.sources.get(source).is_some_and(|s| s.settling.is_some());
         let Some(records) = self.records.get_mut(source) else { return };
         let held = records.values().filter(|r| matches!(r.place, Place::Holds(_))).count();
@@ -241,7 +250,7 @@ impl Ledger {
         for (id, key) in missing.into_iter().filter(|(id, _)| !pollers(id)) {
             let Some(worker) = self.workers.get_mut(&key) else { continue };
             let Some(sight) = worker.sights.get(source).filter(|s| s.record == id) else { continue };
-            let early = sight.expires.is_none_or(|at| seen.now + EXPIRY_MARGIN < at);
+            let early = moved.contains(&id) || sight.expires.is_none_or(|at| seen.now + EXPIRY_MARGIN < at);
             let (first, deleted) = (sight.missing.is_none(), sight.deleted);
             worker.missed_in_list(source, seen);
             if keeps_the_dead || lost_memory || worker.standing.state == State::Down {
@@ -279,7 +288,12 @@ impl Ledger {
         let Some(worker) = self.workers.get_mut(key) else { return };
         worker.forget_source(source);
         if worker.sights.is_empty() {
-            self.remove(key, Reason::ShuttingDown, "it removed its heartbeat before it expired", seen.wall);
+            self.remove(
+                key,
+                Reason::ShuttingDown,
+                "its heartbeat was removed, or moved elsewhere, before it expired",
+                seen.wall,
+            );
         }
     }
 

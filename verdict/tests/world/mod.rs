@@ -66,6 +66,8 @@ pub struct World {
     pub redis: BTreeMap<String, (f64, Option<f64>)>,
     pub redis_failing: Option<Failure>,
     pub redis_reset: bool,
+    /// Keys that another node has since the last look.
+    pub redis_moved: Vec<String>,
     pub changes: Vec<(f64, Change)>,
     plan: HashMap<(Arc<str>, Scope), (Duration, f64)>,
     step: f64,
@@ -113,6 +115,7 @@ impl World {
             redis: BTreeMap::new(),
             redis_failing: None,
             redis_reset: false,
+            redis_moved: Vec::new(),
             changes: Vec::new(),
             plan: HashMap::new(),
             step,
@@ -215,7 +218,10 @@ impl World {
             outcome,
         };
         self.ledger.observe(look);
-        self.redis_reset = false;
+        if &*key.0 == "redis" {
+            self.redis_reset = false;
+            self.redis_moved.clear();
+        }
         self.obey();
     }
 
@@ -399,6 +405,7 @@ impl World {
             records,
             retention: None,
             reset: self.redis_reset,
+            moved: self.redis_moved.iter().map(|id| id.as_str().into()).collect(),
             heartbeats: true,
             ..Listing::default()
         }))
