@@ -178,7 +178,7 @@ async fn what_comes_may_be_read_only_once_it_is_there_where_asking_is_not_allowe
     assert_eq!(look(&new).await.unwrap_err(), Failure::ClusterDown, "all that it lists is not served here");
     let there = of_node(&cluster, 1, "");
     cluster.nodes[1].set(key(&there), "1", &[]);
-    assert_eq!(ids(&look(&new).await.unwrap()), [there.clone()], "one spoils no other");
+    assert_eq!(ids(&look(&new).await.unwrap()).join(" "), there, "one spoils no other");
     cluster.end(&slot);
     let mut both = [here, there];
     both.sort();
@@ -196,7 +196,7 @@ async fn a_replica_in_a_cluster_is_read_like_its_master_and_is_no_empty_list_whe
     wait("the replica to follow", linked).await;
     let allowed = source(plain(replica.url(0)));
     for _ in 0..2 {
-        assert_eq!(ids(&look(&allowed).await.unwrap()), [here.clone()]);
+        assert_eq!(ids(&look(&allowed).await.unwrap()).join(" "), here);
     }
     let few = ["SETUSER", "few", "on", ">pw", "~worker:*", "+scan", "+getrange", "+pttl", "+info", "+cluster|info"];
     replica.run::<(), _>("ACL", &few);

@@ -18,7 +18,17 @@ def arguments():
     parser.add_argument("--ttl", type=float, default=10.0, help="seconds; 0 sets none")
     parser.add_argument("--stamp", choices=["epoch", "iso", "json"], default="epoch")
     parser.add_argument("--password", default="")
+    parser.add_argument("--through", choices=["server", "cluster", "sentinel"], default="server", help="what listens on the port")
+    parser.add_argument("--master", help="the name by which a Sentinel knows it")
     return parser.parse_args()
+
+
+def connect(options):
+    if options.through == "cluster":
+        return redis.RedisCluster(host="127.0.0.1", port=options.port, socket_timeout=2)
+    if options.through == "sentinel":
+        return redis.Sentinel([("127.0.0.1", options.port)], socket_timeout=2).master_for(options.master, socket_timeout=2)
+    return redis.Redis(port=options.port, socket_timeout=2, password=options.password or None)
 
 
 def value(kind):
@@ -31,7 +41,7 @@ def value(kind):
 def main():
     options = arguments()
     key = f"worker:{options.worker}:heartbeat"
-    store = redis.Redis(port=options.port, socket_timeout=2, password=options.password or None)
+    store = connect(options)
 
     def leave(*_):
         # A clean goodbye: the key goes before its time to live ran out.
