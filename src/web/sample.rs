@@ -153,6 +153,7 @@ fn queue(key: QueueKey, backlog: u64) -> QueueView {
         dispatch_rate: Some(0.5),
         rate_limited: Some(false),
         pollers: Some(u64::from(backlog == 0) * 5),
+        pollers_incomplete: Some(false),
         waiting: backlog > 0,
         expected: true,
         workers_polling: 4,

@@ -13,6 +13,26 @@ SPLIT = [
 ]
 
 
+def test_more_pollers_than_a_server_keeps_a_list_of_are_said_to_be_more(temporal, exporter):
+    # 1,000 for each partition: what a server keeps is no setting of it. One partition is what such a server has.
+    assert temporal.poll_as([f"w-{number}" for number in range(1100)], queue="crowded") == 1000
+    assert temporal.poll_as([f"w-{number}" for number in range(900)], queue="full") == 900
+    queues = [{"name": name, "types": ["activity"]} for name in ("crowded", "full")]
+    watched = exporter(config(source(temporal, task_queues=queues)))
+    for name, pollers, incomplete in (("crowded", 1000, 1), ("full", 900, 0)):
+        watched.wait_sample("task_queue_pollers", pollers, 40, task_queue=name, task_type="activity")
+        assert watched.sample("task_queue_pollers_incomplete", task_queue=name, task_type="activity") == incomplete
+    looked = [watched.sample("task_queue_last_success_timestamp_seconds", task_queue="crowded", task_type="activity")]
+
+    def looked_again():
+        looked.append(watched.sample("task_queue_last_success_timestamp_seconds", task_queue="crowded", task_type="activity"))
+        return len(set(looked)) > 2
+
+    wait_for(looked_again, 60, "two more looks at the queue", every=1)
+    told = [line for line in watched.log() if "more poll this queue than" in str(line)]
+    assert len(told) == 1 and "crowded" in str(told[0]), told
+
+
 @pytest.mark.slow(4)
 @pytest.mark.timeout(500)
 def test_workers_that_poll_other_partitions_than_the_root_are_polling(processes, exporter):

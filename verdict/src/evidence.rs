@@ -518,7 +518,7 @@ pub struct QueueReport {
     /// Its workers by version, where versions are in use: those that are given tasks, whether anybody polls for them or
     /// not, and those that poll.
     pub versions: Vec<VersionReport>,
-    /// Not every place was seen in which somebody may poll: who is not among the pollers, or did not move, may poll all
+    /// Not every place was seen in which somebody may poll, or there are more than the server names: who is not among the pollers, or did not move, may poll all
     /// the same.
     pub partial: bool,
 }

@@ -298,6 +298,8 @@ pub struct QueueView {
     pub rate_limited: Option<bool>,
     /// Pollers that the server lists.
     pub pollers: Option<u64>,
+    /// Not all who poll could be seen; who was not is not held to be silent.
+    pub pollers_incomplete: Option<bool>,
     /// Work has been waiting at three looks in a row.
     pub waiting: bool,
     /// Named in the configuration.
@@ -348,6 +350,7 @@ impl QueueView {
             dispatch_rate: None,
             rate_limited: None,
             pollers: None,
+            pollers_incomplete: None,
             waiting: false,
             expected: false,
             workers_polling: 0,

@@ -35,11 +35,23 @@ struct Lives {
     heartbeats: bool,
     /// All slots are used: it beats and does not poll.
     full_from: u64,
+    /// Its SDK stamps every poll.
+    stamps: bool,
+    /// The list of pollers has room for it until then.
+    listed_until: u64,
 }
 
 const fn lives(identity: &'static str, version: &'static str) -> Lives {
-    let (until, full_from) = (u64::MAX, u64::MAX);
-    Lives { identity, version: Some(version), until, goodbye: false, heartbeats: true, full_from }
+    Lives {
+        identity,
+        version: Some(version),
+        until: u64::MAX,
+        goodbye: false,
+        heartbeats: true,
+        full_from: u64::MAX,
+        stamps: true,
+        listed_until: u64::MAX,
+    }
 }
 
 struct Bench {
@@ -140,11 +152,11 @@ fn record(w: &Lives, second: u64) -> Observation {
         task_type: TaskType::Workflow,
         used: Some(if full { 100 } else { 0 }),
         available: Some(if full { 0 } else { 100 }),
-        processed: Some(second.min(w.until)),
+        processed: Some(if w.stamps { second.min(w.until) } else { 0 }),
         failed: Some(0),
         pollers: Some(1),
-        last_poll: Some(beat),
-        stamps_empty_polls: true,
+        last_poll: w.stamps.then_some(beat),
+        stamps_empty_polls: w.stamps,
         proven: true,
     }];
     seen.info.instance = Some(w.identity.into());
@@ -157,7 +169,7 @@ fn record(w: &Lives, second: u64) -> Observation {
 /// The server names it for five minutes after its last poll.
 fn poller(w: &Lives, second: u64) -> Option<Poller> {
     let last = second.min(w.until).min(w.full_from);
-    (second - last < 300).then(|| Poller {
+    (second - last < 300 && second < w.listed_until).then(|| Poller {
         identity: w.identity.into(),
         last_access: Some(wall(last)),
         slot: slot(w.identity),
@@ -231,6 +243,31 @@ fn a_look_that_failed_says_nothing_new_about_versions() {
     assert_eq!(bench.view().issues.len(), 1);
     bench.run(80, &workers, |_, _| Err(Failure::Timeout));
     assert!(bench.view().issues.is_empty());
+}
+
+#[test]
+fn a_worker_that_never_showed_on_a_list_that_is_cut_is_neither_stuck_nor_counted_as_silent() {
+    for (partial, expected, silent) in [(true, State::Healthy, 0), (false, State::Stuck, 1)] {
+        let mut bench = Bench::new();
+        // Its SDK stamps no empty poll, so that the server's list is all that tells of its polls.
+        let stamps_nothing = Lives { stamps: false, ..lives("carla", "v2") };
+        let waits = |_, pollers| {
+            let (backlog, backlog_age) = (Some(40), Some(Duration::from_secs(300)));
+            Ok(QueueReport { partial, backlog, backlog_age, ..deployed(0, pollers)? })
+        };
+        bench.run(60, std::slice::from_ref(&stamps_nothing), deployed);
+        // From now on others crowd it out.
+        let crowded = Lives { listed_until: 60, ..stamps_nothing };
+        bench.run(600, std::slice::from_ref(&crowded), waits);
+        assert_eq!(bench.state("carla"), Some(expected), "partial: {partial}");
+        let view = bench.view();
+        assert_eq!((view.workers_silent, view.pollers_incomplete), (silent, Some(partial)));
+
+        let mut bench = Bench::new();
+        bench.run(600, &[Lives { listed_until: 0, ..crowded }], waits);
+        assert_eq!(bench.state("carla"), Some(expected), "never listed, partial: {partial}");
+        assert_eq!(bench.view().workers_silent, silent);
+    }
 }
 
 #[test]

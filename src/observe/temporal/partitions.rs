@@ -35,6 +35,8 @@ const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 const IDLE: Duration = Duration::from_secs(3600);
 /// Partitions that are assumed where the server does not count them: its default.
 const ASSUMED: usize = 4;
+/// A server keeps the last so many who polled, for each partition and version, and forgets who polled before them.
+const HISTORY: usize = 1000;
 /// More partitions than this are not asked: with so many the polls of a worker reach the root soon.
 const MOST: usize = 32;
 
@@ -46,14 +48,29 @@ pub(super) struct Partitions {
     children: BTreeMap<usize, (Moment, Vec<PollerInfo>)>,
     /// By identity: the newest access, and when it came.
     moved: HashMap<String, (Option<WallTime>, Moment)>,
+    /// That the list is cut stands in the log.
+    told: bool,
 }
 
 /// The pollers of a queue, as far as they were seen.
 #[derive(Debug, Default)]
 pub(super) struct Polling {
     pub(super) pollers: Vec<PollerInfo>,
-    /// Somebody is missing, and not every partition was seen: no poller that does not move is known to be gone.
+    /// Somebody is missing, and not every partition was seen or the list is cut: no poller that does not move is known to be
+    /// gone.
     pub(super) partial: bool,
+    /// A list is as long as lists get, for the first time.
+    pub(super) newly_cut: bool,
+}
+
+/// True where somebody who polls may have been left out: the last so many of all have polled within one poll's time. Where
+/// the list is as long and its end older than that, whoever is not on it has not polled for longer than a poll takes. Dead
+/// identities, of which a deployment leaves many for minutes, so cut nothing.
+fn is_cut(pollers: &[PollerInfo]) -> bool {
+    let mut times: Vec<_> = pollers.iter().filter_map(access).collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    let (newest, last) = (times.first(), times.get(HISTORY - 1));
+    newest.zip(last).is_some_and(|(newest, last)| newest.seconds_since(*last) < QUIET.as_secs_f64())
 }
 
 /// The name under which a server describes a partition. The root has the name of the queue.
@@ -127,10 +144,13 @@ impl Partitions {
     }
 
     /// All that is known now.
-    pub(super) fn polling(&self, root: &[PollerInfo], now: Moment) -> Polling {
+    pub(super) fn polling(&mut self, root: &[PollerInfo], now: Moment) -> Polling {
         let seen = |partition| self.children.get(&partition).is_some_and(|(at, _)| now.since(*at) < SEEN);
-        let partial = self.somebody_is_missing(now) && !(1..self.count()).all(seen);
-        Polling { pollers: self.merged(root), partial }
+        let unseen = self.somebody_is_missing(now) && !(1..self.count()).all(seen);
+        let cut = is_cut(root) || self.children.values().any(|(_, pollers)| is_cut(pollers));
+        let newly_cut = cut && !self.told;
+        self.told |= cut;
+        Polling { pollers: self.merged(root), partial: unseen || cut, newly_cut }
     }
 
     fn merged(&self, root: &[PollerInfo]) -> Vec<PollerInfo> {
@@ -243,6 +263,44 @@ mod tests {
         assert!(unknown.root(&[], at(2)).is_empty());
         assert!(!unknown.uncounted(at(2)));
         assert!(unknown.uncounted(at(601)));
+    }
+
+    /// So many, of whom the last polled so many seconds before the first.
+    fn crowd(count: i64, over: i64) -> Vec<PollerInfo> {
+        (0..count).map(|n| poller(&format!("w{n}"), n * over / (count - 1))).collect()
+    }
+
+    #[test]
+    fn a_list_is_cut_where_as_many_as_it_holds_polled_within_the_time_of_a_poll() {
+        for (count, over, cut) in [
+            (999, 10, false),
+            (1000, 10, true),
+            (1000, 64, true),
+            (1000, 65, false),
+            (1300, 80, true),
+            (1300, 300, false),
+        ] {
+            assert_eq!(is_cut(&crowd(count, over)), cut, "{count} over {over} s");
+        }
+        let mut after_a_deployment = crowd(700, 60);
+        after_a_deployment.extend((0..600).map(|n| poller(&format!("old{n}"), -120)));
+        assert!(!is_cut(&after_a_deployment), "those who left were the last");
+        assert!(!is_cut(&vec![PollerInfo::default(); 2000]), "nothing is known of when they polled");
+    }
+
+    #[test]
+    fn who_is_not_on_a_list_that_is_cut_is_not_known_to_be_gone_wherever_it_is_cut() {
+        let mut one = of(1);
+        let seen = one.polling(&crowd(1000, 10), at(0));
+        assert!(seen.partial && seen.newly_cut);
+        let again = one.polling(&crowd(1000, 10), at(10));
+        assert!(again.partial && !again.newly_cut, "it is said once");
+        assert!(!one.polling(&crowd(999, 10), at(20)).partial);
+        assert!(!one.polling(&crowd(1000, 10), at(30)).newly_cut);
+
+        let mut two = of(2);
+        two.child(1, crowd(1000, 10), at(0));
+        assert!(two.polling(&[poller("a", 0)], at(0)).partial);
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn queue(queue: &QueueView) -> Value {
         "dispatch_rate": queue.dispatch_rate,
         "rate_limited": queue.rate_limited,
         "pollers": queue.pollers,
+        "pollers_incomplete": queue.pollers_incomplete,
         "waiting": queue.waiting,
         "expected": queue.expected,
         "workers": {

@@ -222,6 +222,7 @@ shapes! {
         maybe("dispatch_rate", Type::Number, "Tasks dispatched a second."),
         maybe("rate_limited", Type::Boolean, "Held back for a rate limit."),
         maybe("pollers", Type::Integer, "Pollers that the server lists."),
+        maybe("pollers_incomplete", Type::Boolean, "More may poll than were seen."),
         field("waiting", Type::Boolean, "Work has been waiting at three looks in a row."),
         field("expected", Type::Boolean, "Named in the configuration."),
         field("workers", Type::Object(&QUEUE_WORKERS), "Workers that serve it."),

@@ -662,6 +662,15 @@ pub const FAMILIES: &[Family] = &{
             "Pollers that the queue server lists.",
         ),
         row(
+            "task_queue_pollers_incomplete",
+            Gauge,
+            None,
+            QUEUE,
+            Queue(|q, s| put(s, q.pollers_incomplete)),
+            "1 while more may poll than were seen: a list is cut at 1,000, or the request budget left partitions out. Who was \
+             not seen is then not held to be silent.",
+        ),
+        row(
             "task_queue_rate_limited",
             Gauge,
             None,

@@ -210,6 +210,7 @@ impl Ledger {
             dispatch_rate: report.dispatch_rate,
             rate_limited: report.rate_limited,
             pollers: (seen && polled).then_some(report.pollers.len() as u64).filter(|n| *n > 0 || !report.partial),
+            pollers_incomplete: (seen && polled).then_some(report.partial),
             waiting: queue.waiting(self.rules.default.waiting_age),
             expected: queue.expected,
             last_success: queue.health.success.map(|(_, wall)| wall),
@@ -221,7 +222,8 @@ impl Ledger {
             let of_type = worker.types.iter().find(|t| t.task_type == key.task_type);
             let full = of_type.is_some_and(|t| t.available == Some(0) && t.used.is_some_and(|u| u > 0));
             let unpolled = || {
-                worker.channels.get(&(key.source.clone(), What::Access(key.task_type))).is_none_or(|c| {
+                // Who never showed on a list that does not name all may poll.
+                worker.channels.get(&(key.source.clone(), What::Access(key.task_type))).map_or(!report.partial, |c| {
                     c.silent >= worker.limits(&key.source, What::Access(key.task_type), c, around).critical
                 })
             };

@@ -72,7 +72,20 @@ impl TemporalSource {
                 }
             }
         }
-        self.partitions(key, |partitions| partitions.polling(root, self.now()))
+        let polling = self.partitions(key, |partitions| partitions.polling(root, self.now()));
+        if polling.newly_cut {
+            let (source, namespace, queue) = (&*self.name, &*self.namespace, &*key.task_queue);
+            let task_type = key.task_type.word();
+            tracing::warn!(
+                source,
+                namespace,
+                queue,
+                task_type,
+                "more poll this queue than the server keeps a list of, which is 1,000 for each partition: task_queue_pollers \
+                 is too low, and who is not on the list is not held to be silent. More partitions give longer lists"
+            );
+        }
+        polling
     }
 
     fn partitions<T>(&self, key: &QueueKey, then: impl FnOnce(&mut Partitions) -> T) -> T {

@@ -400,7 +400,7 @@ fn build_of(poller: &Poller) -> Option<&str> {
 }
 
 fn root(answer: &DescribeTaskQueueResponse) -> Polling {
-    Polling { pollers: answer.pollers.clone(), partial: false }
+    Polling { pollers: answer.pollers.clone(), ..Polling::default() }
 }
 
 fn queue(answer: &DescribeTaskQueueResponse) -> QueueReport {
