@@ -11,7 +11,9 @@ use verdict::snapshot::{
     WorkView, WorkerView,
 };
 use verdict::time::{Moment, WallTime};
-use verdict::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType, VersionStatus};
+use verdict::words::{
+    ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType, VersionStatus,
+};
 
 /// When all samples are taken.
 pub(crate) const NOW: WallTime = WallTime::from_micros(1_800_000_000_000_000);

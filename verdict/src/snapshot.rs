@@ -13,7 +13,9 @@ use crate::rules::Page;
 use crate::tally::Totals;
 use crate::time::{Moment, WallTime};
 use crate::versions::Version;
-use crate::words::{ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType, VersionStatus};
+use crate::words::{
+    ChannelKind, Check, Failure, Reason, SourceKind, State, Status, TaskFailure, TaskType, VersionStatus,
+};
 
 /// Everything known at one moment.
 #[derive(Clone, Debug, Default)]

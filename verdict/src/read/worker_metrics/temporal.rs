@@ -205,7 +205,10 @@ impl Sdk {
         let suffix = figures::total(family);
         let known = |sample: &Sample<'_>| {
             let said = sample.label("failure_reason");
-            FAILURE_REASONS.iter().find(|(word, _)| said == Some(word)).map_or(TaskFailure::Other, |(_, reason)| *reason)
+            FAILURE_REASONS
+                .iter()
+                .find(|(word, _)| said == Some(word))
+                .map_or(TaskFailure::Other, |(_, reason)| *reason)
         };
         for reason in TaskFailure::ALL {
             let count = figures::sum(family, suffix, |sample| known(sample) == *reason).and_then(figures::whole);
