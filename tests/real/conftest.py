@@ -8,6 +8,7 @@ from harness.alertmanager_part import Alertmanager
 from harness.celery_part import CeleryBroker
 from harness.exporter import BINARY, Exporter
 from harness.http_part import HttpWorker
+from harness.names import Names, NamesRefused
 from harness.network import Network, NetworkRefused
 from harness.processes import Processes
 from harness.prometheus_part import Prometheus
@@ -129,3 +130,14 @@ def network():
         pytest.skip(f"no network namespace: {refused}")
     yield made
     made.remove()
+
+
+@pytest.fixture
+def names(processes):
+    """A name server, and the exporter asks no other: `exporter(…, prefix=names.prefix)`. Needs root, or sudo that asks nothing."""
+    try:
+        return Names(processes)
+    except NamesRefused as refused:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no mount namespace: {refused}")

@@ -17,6 +17,7 @@ use verdict::words::Failure;
 
 use super::fault::Fault;
 use super::keyring::Keyring;
+use super::resolve::{self, Unresolved};
 use crate::config::{Access, Network, refused};
 
 /// Addresses of one name that are tried. A name with hundreds of records is not a worker.
@@ -43,7 +44,7 @@ pub(in crate::observe) async fn open(
     };
     let stream = tcp(url, deadline, &access.allowed).await?;
     match secured {
-        Some((config, name)) => tls(stream, config, name).await,
+        Some((config, name)) => shake_hands(stream, config, name).await,
         None => Ok(Stream::Plain(stream)),
     }
 }
@@ -58,8 +59,7 @@ async fn tcp(url: &Url, deadline: Instant, allowed: &[Network]) -> Result<TcpStr
         Some(Host::Ipv4(ip)) => vec![SocketAddr::new(IpAddr::V4(ip), port)],
         Some(Host::Ipv6(ip)) => vec![SocketAddr::new(IpAddr::V6(ip), port)],
         Some(Host::Domain(name)) => {
-            let found = tokio::net::lookup_host((name, port)).await.map_err(|error| Fault::of_lookup(&error))?;
-            found.take(ADDRESSES).collect()
+            named(name, deadline).await?.iter().take(ADDRESSES).map(|ip| SocketAddr::new(*ip, port)).collect()
         }
         None => return Err(Fault::Configuration(Failure::InvalidArgument)),
     };
@@ -88,8 +88,34 @@ async fn tcp(url: &Url, deadline: Instant, allowed: &[Network]) -> Result<TcpStr
     Err(last)
 }
 
+/// The addresses of a name.
+///
+/// It takes half of the time at most: the other half is the worker's, so that a slow resolver is not taken for a slow
+/// worker.
+async fn named(name: &str, deadline: Instant) -> Result<Arc<[IpAddr]>, Fault> {
+    let now = Instant::now();
+    let given_up = now + deadline.saturating_duration_since(now) / 2;
+    let found = tokio::time::timeout_at(given_up, resolve::SYSTEM.resolve(name)).await;
+    let silent = |why: &str| {
+        Fault::Unresolved(format!(
+            "{name} was not resolved ({why}): our resolver failed, which tells nothing of the worker"
+        ))
+    };
+    match found {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(Unresolved::NoSuchName)) => Err(Fault::Worker(Failure::Dns)),
+        Ok(Err(Unresolved::NoAnswer(why))) => Err(silent(&why)),
+        Ok(Err(Unresolved::Own)) => Err(Fault::Own(Failure::Local)),
+        Err(_) => Err(silent("no answer in time")),
+    }
+}
+
 /// Shakes hands over TLS.
-async fn tls(stream: TcpStream, config: Arc<rustls::ClientConfig>, name: ServerName<'static>) -> Result<Stream, Fault> {
+async fn shake_hands(
+    stream: TcpStream,
+    config: Arc<rustls::ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Stream, Fault> {
     match TlsConnector::from(config).connect(name, stream).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) if speaks_otherwise(&error) => Err(Fault::Worker(Failure::Protocol)),

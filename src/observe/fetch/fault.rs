@@ -16,6 +16,8 @@ pub(in crate::observe) enum Fault {
     Unusable(Failure, String),
     /// Our own machine failed: the look has failed.
     Own(Failure),
+    /// Nobody told us the address of the worker, and nobody said that it has none: the look has failed, and why.
+    Unresolved(String),
 }
 
 /// "Too many open files" of the process and of the system: the standard library has no kind for them.
@@ -41,12 +43,6 @@ impl Fault {
             io::ErrorKind::InvalidData => Failure::Protocol,
             _ => Failure::Reset,
         })
-    }
-
-    /// Of the resolver. It needs a descriptor too, and says "no such name" when it gets none: so one is asked for here.
-    pub(in crate::observe) fn of_lookup(error: &io::Error) -> Self {
-        let exhausted = || std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).is_err_and(|e| is_own(&e));
-        if is_own(error) || exhausted() { Self::Own(Failure::Local) } else { Self::Worker(Failure::Dns) }
     }
 
     /// Of the HTTP exchange.
@@ -105,7 +101,8 @@ const REFUSALS: [h2::Reason; 5] = [
     h2::Reason::CONNECT_ERROR,
 ];
 
-fn is_own(error: &io::Error) -> bool {
+/// Our own machine lacks something: descriptors, ports, memory.
+pub(super) fn is_own(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
         || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code) || code == NO_BUFFERS)
 }
@@ -118,7 +115,6 @@ mod tests {
     fn our_own_exhaustion_is_never_the_workers_fault() {
         for code in [24, 23, NO_BUFFERS] {
             assert_eq!(Fault::of_io(&io::Error::from_raw_os_error(code)), Fault::Own(Failure::Local), "{code}");
-            assert_eq!(Fault::of_lookup(&io::Error::from_raw_os_error(code)), Fault::Own(Failure::Local), "{code}");
         }
         let no_port = io::Error::from(io::ErrorKind::AddrNotAvailable);
         assert_eq!(Fault::of_io(&no_port), Fault::Own(Failure::Local));

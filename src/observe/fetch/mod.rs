@@ -4,6 +4,7 @@ mod ask;
 mod connect;
 mod fault;
 mod keyring;
+mod resolve;
 mod visit;
 
 use std::future::Future;
@@ -39,7 +40,7 @@ impl Fetch for Lists {
             let asked = tokio::time::timeout(DEADLINE, ask.of(url, access, &self.keyring)).await;
             let answer = match asked {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(Fault::Unusable(_, what))) => return Err(what),
+                Ok(Err(Fault::Unusable(_, what) | Fault::Unresolved(what))) => return Err(what),
                 Ok(Err(Fault::Worker(failure) | Fault::Configuration(failure) | Fault::Own(failure))) => {
                     return Err(failure.meaning().to_owned());
                 }

@@ -81,16 +81,19 @@ impl Visits {
             Err(_) => Err(Fault::Worker(Failure::Timeout)),
         };
         let took = began.elapsed();
-        let (reach, looked) = match answer {
-            Ok(answer) => (None, read(answer, took, &mut observation)),
-            Err(Fault::Worker(failure)) => (Some(Reach::Missed(failure)), Ok(None)),
-            Err(Fault::Configuration(failure)) => (Some(Reach::Misconfigured(failure)), Ok(None)),
-            Err(Fault::Unusable(failure, what)) => (Some(Reach::Misconfigured(failure)), Ok(Some(what))),
-            Err(Fault::Own(failure)) => (None, Err(failure)),
+        let (reach, looked, note) = match answer {
+            Ok(answer) => match read(answer, took, &mut observation) {
+                Ok(note) => (None, Ok(()), note),
+                Err(failure) => (None, Err(failure), None),
+            },
+            Err(Fault::Worker(failure)) => (Some(Reach::Missed(failure)), Ok(()), None),
+            Err(Fault::Configuration(failure)) => (Some(Reach::Misconfigured(failure)), Ok(()), None),
+            Err(Fault::Unusable(failure, what)) => (Some(Reach::Misconfigured(failure)), Ok(()), Some(what)),
+            Err(Fault::Own(failure)) => (None, Err(failure), None),
+            Err(Fault::Unresolved(what)) => (None, Err(Failure::Dns), Some(what)),
         };
         observation.reach = reach.or(observation.reach);
-        let note = looked.as_ref().ok().and_then(Option::as_deref);
-        self.tell(key, outcome(&looked, &observation), note, took);
+        self.tell(key, outcome(looked, &observation), note.as_deref(), took);
         looked?;
         let info = &mut observation.info;
         if let (true, Some(host), Some(pid)) = (self.match_host_pid, &info.host, &info.pid) {
@@ -127,9 +130,9 @@ impl Visits {
 }
 
 /// The failure that a look came to, `None` when it brought a readable answer.
-fn outcome(looked: &Result<Option<String>, Failure>, observation: &Observation) -> Option<Failure> {
+fn outcome(looked: Result<(), Failure>, observation: &Observation) -> Option<Failure> {
     match (looked, observation.reach) {
-        (&Err(failure), _) | (Ok(_), Some(Reach::Missed(failure) | Reach::Misconfigured(failure))) => Some(failure),
+        (Err(failure), _) | (Ok(_), Some(Reach::Missed(failure) | Reach::Misconfigured(failure))) => Some(failure),
         (Ok(_), _) => observation.says.unreadable,
     }
 }

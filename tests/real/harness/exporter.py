@@ -44,13 +44,13 @@ class Answer:
 
 
 class Exporter:
-    def __init__(self, processes, config=None, env=None, args=(), command="serve", ready=True):
+    def __init__(self, processes, config=None, env=None, args=(), command="serve", ready=True, prefix=()):
         self.processes = processes
         self.port = free_port()
         self.target = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.target}"
         self.file = processes.folder / f"exporter-{self.port}.yaml"
-        self.command, self.env, self.extra = command, env, args
+        self.command, self.env, self.extra, self.prefix = command, env, args, prefix
         if config is not None:
             self.write(config)
         self.configured = config is not None
@@ -62,7 +62,7 @@ class Exporter:
 
     def start(self, ready=True):
         """Also a restart: what it knew is gone, as in production."""
-        args = [BINARY, self.command, "--web.listen-address", self.target, "--log.format", "json", *self.extra]
+        args = [*self.prefix, BINARY, self.command, "--web.listen-address", self.target, "--log.format", "json", *self.extra]
         if self.configured:
             args += ["--config.file", self.file]
         # Nothing that the person who runs the tests has set gets in.

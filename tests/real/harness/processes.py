@@ -56,7 +56,7 @@ def free_port():
 
 def answers(port, host="127.0.0.1"):
     """True when something listens there."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
 

@@ -13,6 +13,7 @@ POST /control replaces the behaviour while it runs, and is never affected by it.
 
 import datetime
 import json
+import socket
 import sys
 import threading
 import time
@@ -55,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 
 
 behaviour.update(json.loads(sys.argv[3]))
