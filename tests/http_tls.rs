@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 use verdict::evidence::{Observation, Reach, Said};
+use verdict::time::WallTime;
 use verdict::words::Failure;
 use worker_exporter::config::{Access, Tls};
 
@@ -206,4 +207,58 @@ async fn a_server_of_an_old_version_and_one_whose_certificate_changes_between_lo
     assert_eq!(look(&source).await.unwrap().says.overall, Some(Said::Up));
     assert_eq!(look(&source).await.unwrap().reach, Some(Reach::Missed(Failure::Tls)));
     assert_eq!(look(&source).await.unwrap().says.overall, Some(Said::Up));
+}
+
+#[tokio::test]
+async fn until_when_a_certificate_is_valid_is_told_of_one_that_is_refused_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let trusting = Tls { ca_file: Some(authority.write(folder.path(), "ca.pem")), ..Tls::default() };
+    let until = |year, month, day| {
+        let end = date_time_ymd(year, month, day);
+        let identity = authority.issue("127.0.0.1", |params| params.not_after = end);
+        (identity, Some(WallTime::from_micros(end.unix_timestamp() * 1_000_000)))
+    };
+    let refused = Some(Reach::Missed(Failure::Tls));
+
+    // As well as two years before its end as at the end of all dates that a certificate can bear.
+    for year in [2099, 9999] {
+        let (identity, end) = until(year, 12, 31);
+        let scene = serve(&identity, None).await;
+        let url = format!("https://{}/", scene.address);
+        let source = source(&url, LONG, Access { tls: trusting.clone(), ..Access::default() });
+        // The second time the session is resumed, in which nobody shows a certificate.
+        for _ in 0..2 {
+            let seen = look(&source).await.unwrap();
+            assert_eq!((seen.says.overall, seen.certificate), (Some(Said::Up), end));
+        }
+    }
+    let (identity, end) = until(2020, 1, 1);
+    let expired = serve(&identity, None).await;
+    let seen = ask(&expired, trusting.clone()).await;
+    assert_eq!((seen.reach, seen.certificate), (refused, end));
+    let careless = Tls { insecure_skip_verify: true, ..Tls::default() };
+    let seen = ask(&expired, careless).await;
+    assert_eq!((seen.says.overall, seen.certificate), (Some(Said::Up), end));
+
+    let (identity, end) = until(2098, 12, 31);
+    let stranger = serve(&identity, None).await;
+    let other = Tls { ca_file: Some(Authority::new().write(folder.path(), "other.pem")), ..Tls::default() };
+    let seen = ask(&stranger, other).await;
+    assert_eq!((seen.reach, seen.certificate), (refused, end));
+    let elsewhere = Tls { server_name: Some("worker.example".into()), ..trusting };
+    let seen = ask(&stranger, elsewhere).await;
+    assert_eq!((seen.reach, seen.certificate), (refused, end));
+}
+
+#[tokio::test]
+async fn where_no_certificate_is_shown_none_is_told() {
+    let plain = Scene::answering(ok("text/plain", "OK")).await;
+    let seen = look(&source(&plain.url(), LONG, Access::default())).await.unwrap();
+    assert_eq!((seen.says.overall, seen.certificate), (Some(Said::Up), None));
+    // The handshake never comes to it; our own authority is missing, so that there is none.
+    let url = format!("https://{}/", plain.address);
+    assert_eq!(look(&source(&url, SHORT, Access::default())).await.unwrap().certificate, None);
+    let missing = Tls { ca_file: Some("/nonexistent/ca.pem".into()), ..Tls::default() };
+    assert_eq!(ask(&plain, missing).await.certificate, None);
 }

@@ -66,6 +66,7 @@ pub(super) const RUNBOOKS: &[Text] = &[
     text!("runbooks", "TemporalWorkflowTaskLatencyHigh.md"),
     text!("runbooks", "TemporalWorkflowTasksFailing.md"),
     text!("runbooks", "TemporalWorkflowTimeout.md"),
+    text!("runbooks", "WorkerCertificateExpiring.md"),
     text!("runbooks", "WorkerClockSkew.md"),
     text!("runbooks", "WorkerCpuHigh.md"),
     text!("runbooks", "WorkerDiskFillPredicted.md"),

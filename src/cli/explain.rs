@@ -52,6 +52,13 @@ fn write(out: &mut String, worker: &WorkerView, depth: Depth, now: WallTime) -> 
     if let Some(used) = used(&worker.numbers) {
         writeln!(out, "  uses   {used}")?;
     }
+    if let Some(until) = worker.certificate {
+        let days = until.seconds_since(now) / 86_400.0;
+        match days < 0.0 {
+            true => writeln!(out, "  certificate expired {:.1} days ago", -days)?,
+            false => writeln!(out, "  certificate valid for {days:.1} days more")?,
+        }
+    }
     if worker.restarts > 0 {
         writeln!(out, "  restarted {} times since this program started to look", worker.restarts)?;
     }
@@ -192,6 +199,7 @@ mod tests {
                 said: None,
             }],
             sources: vec!["web".into()],
+            certificate: Some(WallTime::from_micros(11_000_000 - 43_200_000_000)),
             ..sample::worker("emails", "w-1", State::Down, Reason::Refused)
         }
     }
@@ -208,6 +216,7 @@ mod tests {
             "reach  web: moved 7 times, last 10.0 s ago, silent 9.0 s, 3 missed in a row, refused",
             "probe             critical weight 2: 3 looks in a row were refused",
             "heartbeat         unknown  weight 3: no beat channel",
+            "certificate expired 0.5 days ago",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
@@ -220,6 +229,13 @@ mod tests {
         let text = text(&worker(), Depth::Limits, WallTime::from_micros(11_000_000));
         assert!(text.contains("warns at 4.0 s of silence, critical at 6.0 s"), "{text}");
         assert!(text.contains("two answers in a row: healthy"), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_valid_is_told_with_the_days_that_are_left() {
+        let worker = WorkerView { certificate: Some(WallTime::from_micros(864_000_000_000)), ..worker() };
+        let text = text(&worker, Depth::Finding, WallTime::default());
+        assert!(text.contains("certificate valid for 10.0 days more"), "{text}");
     }
 
     #[test]

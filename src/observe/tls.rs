@@ -1,17 +1,21 @@
 //! TLS towards what is observed, as it is configured: one provider (ring), one way to read the files, one set of
 //! complaints.
 
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use secrecy::ExposeSecret;
+use verdict::time::WallTime;
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::config::{Secret, Tls};
 
@@ -54,14 +58,19 @@ pub(super) fn files(tls: &Tls) -> Files {
 
 /// The client configuration, made of the files as they are now.
 pub(crate) fn client(tls: &Tls) -> Result<ClientConfig, Unusable> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(Unusable::Version)?;
-    let builder = if tls.insecure_skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody::new()))
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = if tls.insecure_skip_verify {
+        Arc::new(Anybody::new())
     } else {
-        builder.with_root_certificates(roots(tls)?)
+        WebPkiServerVerifier::builder_with_provider(roots(tls)?, Arc::clone(&provider))
+            .build()
+            .map_err(|error| Unusable::Client(error.to_string()))?
     };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Unusable::Version)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Witness { verifier }));
     match identity(tls)? {
         Some(identity) => {
             let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|_| Unusable::NotPem(CLIENT_KEY))?;
@@ -137,6 +146,87 @@ fn pem(what: &'static str, file: Option<&PathBuf>, data: Option<&Secret>) -> Res
             Ok(Some(held.expose_secret().as_bytes().to_vec()))
         }
         (None, None) => Ok(None),
+    }
+}
+
+tokio::task_local! {
+    /// Until when the certificate is valid that this task was shown. A verifier is told nothing of the connection that it
+    /// serves, and one for each connection would end the resumption of sessions.
+    static SHOWN: Arc<OnceLock<WallTime>>;
+}
+
+/// Does `work`, and tells until when the certificate is valid that a server showed meanwhile: also one that was refused,
+/// since that is when somebody wants to know.
+pub(super) async fn witnessed<T>(work: impl Future<Output = T>) -> (T, Option<WallTime>) {
+    let shown = Arc::new(OnceLock::new());
+    let done = SHOWN.scope(Arc::clone(&shown), work).await;
+    (done, shown.get().copied())
+}
+
+/// Takes note of the certificate of a server. What is noted first stays.
+pub(super) fn witness(certificate: &CertificateDer<'_>) {
+    let _ = SHOWN.try_with(|shown| {
+        if shown.get().is_none()
+            && let Some(until) = valid_until(certificate)
+        {
+            let _ = shown.set(until);
+        }
+    });
+}
+
+/// Until when a certificate is valid. Whoever verifies certificates has to read that, but hands it out only with the news
+/// that it is over: so it is asked whether the certificate is valid at the end of all time.
+fn valid_until(certificate: &CertificateDer<'_>) -> Option<WallTime> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let end = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    match certificate.verify_for_usage(&[], &[], &[], end, KeyUsage::server_auth(), None, None) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => {
+            let micros = i64::try_from(not_after.as_secs()).ok()?.checked_mul(1_000_000)?;
+            Some(WallTime::from_micros(micros))
+        }
+        _ => None,
+    }
+}
+
+/// Verifies as another does, and takes note of what was shown.
+#[derive(Debug)]
+struct Witness {
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        witness(end_entity);
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 

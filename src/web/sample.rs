@@ -57,6 +57,7 @@ pub(crate) fn worker(fleet: &str, worker: &str, state: State, reason: Reason) ->
         heartbeat_interval: None,
         last_progress: None,
         clock_skew: None,
+        certificate: None,
         tasks_total: None,
         tasks_failed_total: None,
         shared_cause: None,
@@ -135,6 +136,7 @@ pub(crate) fn full(fleet: &str, id: &str) -> WorkerView {
         heartbeat_interval: Some(Duration::from_secs(1)),
         last_progress: Some(earlier(3)),
         clock_skew: Some(-0.012),
+        certificate: Some(NOW + Duration::from_secs(30 * 86_400)),
         tasks_total: Some(12_345),
         tasks_failed_total: Some(67),
         shared_cause: Some("node-3".to_owned()),
@@ -277,6 +279,7 @@ pub(crate) fn night() -> Snapshot {
     workers.push(WorkerView {
         numbers: all.numbers,
         clock_skew: all.clock_skew,
+        certificate: all.certificate,
         info: all.info,
         types: all.types.into_iter().take(1).collect(),
         score: Some(1.0),

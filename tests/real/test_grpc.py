@@ -1,5 +1,6 @@
 """Workers with a gRPC health service, on the server that most of them in Python use."""
 
+import datetime
 import subprocess
 
 import pytest
@@ -136,3 +137,7 @@ def test_a_server_that_wants_our_certificate_is_seen_with_it_and_not_without(wor
     reasons = {entry["reason"] for entry in watched.log() if entry.get("source") == "stranger" and "reason" in entry}
     assert reasons == {"reset"}, reasons
     assert watched.worker("closed", "a")["state"] == "healthy"
+    # Whose certificate it is, openssl says as well.
+    end = subprocess.run(["openssl", "x509", "-in", files / "server.pem", "-noout", "-enddate"], check=True, capture_output=True, text=True)
+    end = datetime.datetime.strptime(end.stdout.strip(), "notAfter=%b %d %H:%M:%S %Y %Z").replace(tzinfo=datetime.UTC)
+    assert watched.sample("worker_certificate_not_after_timestamp_seconds", fleet="a", worker="closed") == end.timestamp()

@@ -17,6 +17,7 @@ ALERTS = [
     "WorkerDrainStuck",
     "WorkerSaturated",
     "WorkerHealthScoreLow",
+    "WorkerCertificateExpiring",
     "WorkerClockSkew",
     "WorkerCpuHigh",
     "WorkerMemoryHigh",

@@ -135,6 +135,8 @@ pub struct Observation {
     pub last_activity: Option<WallTime>,
     /// Whether and how it answered us.
     pub reach: Option<Reach>,
+    /// Until when the certificate is valid that it showed us, also one that we refused.
+    pub certificate: Option<WallTime>,
     /// Whether the process it lives in is there.
     pub host: Option<Host>,
     /// What it says of itself.
@@ -207,6 +209,7 @@ impl Observation {
             beat: None,
             last_activity: None,
             reach: None,
+            certificate: None,
             host: None,
             says: Says::default(),
             numbers: Numbers::default(),

@@ -91,6 +91,8 @@ pub struct WorkerView {
     pub last_progress: Option<WallTime>,
     /// Its clock minus ours, seconds, as far as a beat shows.
     pub clock_skew: Option<f64>,
+    /// Until when its certificate is valid, the first to end where several sources are shown one.
+    pub certificate: Option<WallTime>,
     /// Tasks finished, over all its incarnations.
     pub tasks_total: Option<u64>,
     /// Tasks failed, over all its incarnations.

@@ -645,3 +645,27 @@ fn a_queue_shows_what_its_server_said_and_who_of_its_workers_polls() {
     // Whoever is full stops polling, and who is not listed polls nowhere.
     assert_eq!((mail.workers_polling, mail.workers_full, mail.workers_silent), (1, 1, 1));
 }
+
+#[test]
+fn a_certificate_is_kept_while_it_is_not_shown_anew_and_the_first_to_end_counts() {
+    let mut bench = Bench::new(&[("web", SourceKind::Http), ("own", SourceKind::Metrics)]);
+    bench.discover("web");
+    bench.discover("own");
+    let reach = Some(Reach::Answered { took: Duration::from_millis(5), deadline: Duration::from_secs(5) });
+    let shown = |bench: &Bench| bench.worker("w").certificate;
+    bench.answered();
+    assert_eq!(shown(&bench), None, "plain HTTP shows none");
+    bench.ask("web", |o| (o.reach, o.certificate) = (reach, Some(wall(50_000))));
+    bench.ask("own", |o| (o.reach, o.certificate) = (reach, Some(wall(70_000))));
+    assert_eq!(shown(&bench), Some(wall(50_000)));
+    bench.missed();
+    assert_eq!(shown(&bench), Some(wall(50_000)), "nothing listens, and what it showed before still holds");
+    bench.ask("web", |o| (o.reach, o.certificate) = (Some(Reach::Missed(Failure::Tls)), Some(wall(60_000))));
+    assert_eq!(shown(&bench), Some(wall(60_000)), "one that is refused is shown all the same");
+    let refused = Some(Reach::Misconfigured(Failure::Unauthenticated));
+    bench.ask("web", |o| (o.reach, o.certificate) = (refused, Some(wall(80_000))));
+    assert_eq!(shown(&bench), Some(wall(70_000)));
+    bench.ask("own", |o| o.reach = reach);
+    bench.ask("web", |o| o.reach = reach);
+    assert_eq!(shown(&bench), None, "it speaks no TLS any more");
+}

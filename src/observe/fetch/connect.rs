@@ -19,6 +19,7 @@ use super::fault::Fault;
 use super::keyring::Keyring;
 use super::resolve::{self, Unresolved};
 use crate::config::{Access, Network, refused};
+use crate::observe::tls;
 
 /// Addresses of one name that are tried. A name with hundreds of records is not a worker.
 const ADDRESSES: usize = 8;
@@ -117,7 +118,13 @@ async fn shake_hands(
     name: ServerName<'static>,
 ) -> Result<Stream, Fault> {
     match TlsConnector::from(config).connect(name, stream).await {
-        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(stream) => {
+            // A session that is resumed is not verified again, and still has its certificate.
+            if let Some(certificate) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
+                tls::witness(certificate);
+            }
+            Ok(Stream::Tls(Box::new(stream)))
+        }
         Err(error) if speaks_otherwise(&error) => Err(Fault::Worker(Failure::Protocol)),
         // Whatever breaks inside the handshake but our own machine is the handshake's failure.
         Err(error) => Err(match Fault::of_io(&error) {

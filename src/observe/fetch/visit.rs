@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::keyring::Keyring;
 use crate::config::{self, Access, HttpTarget};
 use crate::observe::targets::Known;
+use crate::observe::tls;
 
 /// The workers of one source, each asked at its own address.
 pub(in crate::observe) struct Visits {
@@ -76,7 +77,8 @@ impl Visits {
         let host = target.url.host_str().map(Arc::from);
         let access = Arc::clone(target.access.as_ref().unwrap_or(&self.access));
         let began = Instant::now();
-        let answer = match tokio::time::timeout(self.timeout, ask(target, access)).await {
+        let (answer, certificate) = tls::witnessed(tokio::time::timeout(self.timeout, ask(target, access))).await;
+        let answer = match answer {
             Ok(answer) => answer,
             Err(_) => Err(Fault::Worker(Failure::Timeout)),
         };
@@ -93,6 +95,7 @@ impl Visits {
             Err(Fault::Unresolved(what)) => (None, Err(Failure::Dns), Some(what)),
         };
         observation.reach = reach.or(observation.reach);
+        observation.certificate = certificate;
         self.tell(key, outcome(looked, &observation), note.as_deref(), took);
         looked?;
         let info = &mut observation.info;

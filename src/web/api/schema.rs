@@ -128,6 +128,7 @@ shapes! {
         maybe("heartbeat_interval_seconds", Type::Number, "The cadence in use."),
         maybe("last_progress", TIME, "When it last made progress of its own, by our clock."),
         maybe("clock_skew_seconds", Type::Number, "Its clock minus ours."),
+        maybe("certificate_not_after", TIME, "Until when the certificate is valid that its endpoint shows."),
         field("issues", Type::List(&TEXT), "One sentence for each thing that is wrong, the gravest first."),
         field("would_change", Type::List(&TEXT), "What would change the state."),
         field("checks", Type::List(&Type::Object(&CHECK)), "Every known check."),

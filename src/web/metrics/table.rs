@@ -415,6 +415,14 @@ pub const FAMILIES: &[Family] = &{
             "Its clock minus ours, as far as a heartbeat shows.",
         ),
         row(
+            "worker_certificate_not_after_timestamp_seconds",
+            Gauge,
+            Some(Seconds),
+            WORKER,
+            Worker(|w, s| put(s, w.certificate.map(|t| t.seconds()))),
+            "Until when the certificate is valid that its endpoint shows; absent without TLS.",
+        ),
+        row(
             "worker_cpu_usage_ratio",
             Gauge,
             Some(Ratio),

@@ -86,6 +86,7 @@ impl Ledger {
                 .find_map(|(_, c)| c.cadence.value(around.rules)),
             last_progress: worker.last_progress(),
             clock_skew: worker.skew,
+            certificate: worker.sights.values().filter_map(|s| s.certificate).min(),
             tasks_total: worker.tally.finished(),
             tasks_failed_total: worker.tally.failed(),
             shared_cause: standing.cause.as_deref().map(String::from),

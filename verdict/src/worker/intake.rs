@@ -156,6 +156,10 @@ impl Worker {
         sight.missing = None;
         sight.deleted = false;
         sight.expires = observation.expires_in.map(|left| look.now + left);
+        // Where no handshake came about, what was seen before still holds.
+        if observation.certificate.is_some() || !matches!(observation.reach, Some(Reach::Missed(_))) {
+            sight.certificate = observation.certificate;
+        }
         if matches!(observation.reach, Some(Reach::Missed(_) | Reach::Misconfigured(_)))
             || matches!(observation.host, Some(Host::Gone(_)))
         {

@@ -65,6 +65,8 @@ pub struct Sight {
     pub host: Presence,
     /// What it tells people.
     pub notes: Vec<Arc<str>>,
+    /// Until when the certificate is valid that it showed last.
+    pub certificate: Option<WallTime>,
 }
 
 /// A conviction that is not yet one.
@@ -230,6 +232,7 @@ impl Worker {
             answered_well: false,
             host: Presence::default(),
             notes: Vec::new(),
+            certificate: None,
         })
     }
 
