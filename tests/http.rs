@@ -6,13 +6,14 @@ mod http_scene;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_scene::{LONG, SHORT, Scene, at, look, ok, request, rest, source};
+use http_scene::{LONG, SHORT, Scene, at, configured, known, look, ok, request, rest, source};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use verdict::evidence::{Observation, Reach, Said, Scope};
+use verdict::evidence::{Observation, Reach, Said, Says, Scope};
 use verdict::words::Failure;
-use worker_exporter::config::{Access, Secret};
+use worker_exporter::config::{self, Access, Detail, Secret};
 use worker_exporter::observe::Observe;
+use worker_exporter::observe::http::HttpSource;
 
 fn missed(observation: &Observation) -> Option<Failure> {
     match observation.reach {
@@ -168,6 +169,32 @@ async fn a_refusal_or_a_redirect_is_our_misconfiguration_and_is_never_followed()
         let scene = Scene::answering(format!("HTTP/1.1 {code}\r\nContent-Length: 0\r\n\r\n")).await;
         assert_eq!(at(&scene.url(), LONG).await.reach, Some(Reach::Misconfigured(failure)), "{code}");
         assert_eq!(scene.connections(), 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_else_answers_at_the_address_of_a_worker_is_not_taken_for_it() {
+    let mut http = config::HttpSource::of(Vec::new());
+    http.identity = Some(config::Identity { field: "/worker".into(), value: "mail/{id}".into() });
+    let body = |worker: &str| ok("application/json", &format!(r#"{{"status":"ok","worker":"{worker}"}}"#));
+    let down = ok("application/json", r#"{"alive":false,"worker":"shop/w-0"}"#).replace("200 OK", "503 No");
+    let stranger = Some(Reach::Misconfigured(Failure::Stranger));
+    for (answer, reach) in [
+        (body("mail/w-0"), None),
+        (body("mail/w-1"), stranger),
+        (body("w-0"), stranger),
+        (down, stranger),
+        (ok("text/plain", "OK"), stranger),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), stranger),
+        (ok("text/html", "<html>a page of nobody</html>"), stranger),
+    ] {
+        let scene = Scene::answering(answer.clone()).await;
+        let source = HttpSource::new(&configured(LONG, Detail::Http(http.clone())), &http, known(&scene.url()));
+        let seen = look(&source).await.unwrap();
+        match reach {
+            None => assert_eq!(seen.says.overall, Some(Said::Up), "{answer}"),
+            Some(_) => assert_eq!((seen.reach, seen.says.clone()), (reach, Says::default()), "{answer}"),
+        }
     }
 }
 

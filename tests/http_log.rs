@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use http_scene::{LONG, SHORT, Scene, configured, look, ok, request, rest, source};
+use http_scene::{LONG, SHORT, Scene, configured, known, look, ok, request, rest, source};
 use log::Log;
 use tokio::io::AsyncWriteExt;
 use verdict::evidence::{Report, Said, Scope, WorkerKey};
@@ -105,6 +105,25 @@ async fn is_up(source: &HttpSource, worker: &str) -> bool {
         Ok(Report::Worker(seen)) => seen.says.overall == Some(Said::Up),
         _ => false,
     }
+}
+
+#[tokio::test]
+async fn a_stranger_at_the_address_of_a_worker_is_one_line_without_its_answer() {
+    let log = Log::default();
+    let _guard = log.listen();
+    let scene = Scene::answering(ok("application/json", r#"{"status":"ok","worker":"canary"}"#)).await;
+    let mut http = config::HttpSource::of(Vec::new());
+    http.identity = Some(config::Identity { field: "/worker".into(), value: "{id}".into() });
+    let source = HttpSource::new(&configured(LONG, Detail::Http(http.clone())), &http, known(&scene.url()));
+    for _ in 0..3 {
+        look(&source).await.unwrap();
+    }
+    let lines = complaints(&log);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["WARN", "worker=\"w-0\"", "reason=\"stranger\""] {
+        assert!(lines[0].contains(part), "{part} in {lines:?}");
+    }
+    assert!(!log.text().contains("canary"), "{lines:?}");
 }
 
 /// A server that answers these bytes and then says nothing more, with the connection open.

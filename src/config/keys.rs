@@ -16,6 +16,7 @@ pub(super) enum Group {
     Source,
     Targets,
     Http,
+    Identity,
     Metrics,
     Grpc,
     Temporal,
@@ -61,6 +62,7 @@ impl Group {
         Self::Access,
         Self::BasicAuth,
         Self::Http,
+        Self::Identity,
         Self::Metrics,
         Self::Grpc,
         Self::Temporal,
@@ -118,6 +120,7 @@ impl Group {
             Self::Source => "a source",
             Self::Targets => "a source with targets",
             Self::Http => "a source of kind http",
+            Self::Identity => "`identity`",
             Self::Metrics => "a source of kind metrics",
             Self::Grpc => "a source of kind grpc",
             Self::Temporal => "a source of kind temporal",
@@ -170,6 +173,9 @@ impl Group {
                  A name may have conditions: `jobs_total{queue=\"mail\",status!=\"ok\"}`; its series are added up."
             }
             Self::Http => "A health endpoint of each worker. It has the keys of a source with targets, too.",
+            Self::Identity => {
+                "Whose answer it is, so that another service that was given the address of a worker is not taken for it."
+            }
             Self::Grpc => "The gRPC health service of each worker. It has the keys of a source with targets, too.",
             Self::Temporal => "A Temporal namespace: its workers and the queues that they poll.",
             Self::RedisServer => "What every source on a Redis server has: the connection, and queues to watch.",
@@ -243,6 +249,8 @@ pub(super) enum Kind {
     Network,
     /// A path of a URL.
     UrlPath,
+    /// A JSON pointer.
+    Pointer,
     /// The name of a Prometheus label.
     Label,
     /// A Redis key or a node name, with `{id}`.
@@ -398,7 +406,11 @@ pub(super) const KEYS: &[Key] = &[
     key(Group::Targets, "fleet_label", Kind::Label, Nothing, "Label of `file_sd` and `http_sd` that is the worker's fleet."),
 
     key(Group::Http, "fields", Kind::Fields, Nothing, "Where things stand in the body, beyond the names that are understood anyway: our name → JSON pointer (RFC 6901)."),
+    key(Group::Http, "identity", Section(Group::Identity), Nothing, "What an answer must say of whose it is. An answer that does not is a stranger's, and no evidence of the worker."),
     key(Group::Http, "max_body", Kind::Size { least: 1024, most: 16 << 20 }, Value("64KiB"), "A larger body fails the look; bytes after decoding."),
+
+    key(Group::Identity, "field", Kind::Pointer, Required, "Where it says so: a JSON pointer (RFC 6901) to a text or a whole number."),
+    key(Group::Identity, "value", Text, Value("\"{id}\""), "What must stand there; `{id}` becomes the worker's id."),
 
     key(Group::Metrics, "progress", SERIES, Nothing, "Counters that move while it makes progress, such as the tokens of a GPU server."),
     key(Group::Metrics, "waiting", SERIES, Nothing, "Gauges of what waits for it."),

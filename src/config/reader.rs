@@ -231,7 +231,7 @@ impl Reader<'_> {
                     self.say(
                         node.place.clone(),
                         format!("{} is not a JSON pointer", quoted(&pointer)),
-                        "begin with / and put / between the steps, such as /metrics/jobs; ~ is ~0, / in a name is ~1",
+                        Kind::Pointer.example(),
                     );
                 }
             } else {
@@ -303,6 +303,6 @@ fn is_header(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-fn is_pointer(text: &str) -> bool {
+pub(super) fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }

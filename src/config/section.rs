@@ -212,6 +212,7 @@ impl Kind {
             Self::HttpUrl | Self::RedisUrl => "URL".to_owned(),
             Self::Network => "network".to_owned(),
             Self::UrlPath => "path of a URL".to_owned(),
+            Self::Pointer => "JSON pointer".to_owned(),
             Self::Label => "label name".to_owned(),
             Self::Pattern => "name with `{id}`".to_owned(),
             Self::Series => "metric name".to_owned(),
@@ -248,6 +249,9 @@ impl Kind {
             Self::RedisUrl => "write redis://host:6379/0, or rediss:// for TLS".to_owned(),
             Self::Network => "write a range of addresses, such as 169.254.10.0/24, or one address".to_owned(),
             Self::UrlPath => "write a path that begins with /, such as /health".to_owned(),
+            Self::Pointer => {
+                "begin with / and put / between the steps, such as /metrics/jobs; ~ is ~0, / in a name is ~1".to_owned()
+            }
             Self::Label => "write the name of a label, such as worker_id".to_owned(),
             Self::Pattern => "write a key such as worker:{id}:heartbeat".to_owned(),
             Self::Series => {

@@ -247,6 +247,8 @@ pub struct HttpSource {
     pub targets: Targets,
     /// Where numbers and states stand in the body, beyond the documented names: our name → JSON pointer.
     pub fields: BTreeMap<String, String>,
+    /// What an answer must say of whose it is.
+    pub identity: Option<Identity>,
     /// Body larger than this fails the look, bytes after decoding.
     pub max_body: usize,
 }
@@ -258,7 +260,25 @@ impl HttpSource {
     /// These targets, and for the rest what a configuration means that says nothing of it.
     #[must_use]
     pub fn of(targets: Vec<HttpTarget>) -> Self {
-        Self { targets: Targets::of(targets, Self::PATH), fields: BTreeMap::new(), max_body: 64 * 1024 }
+        let targets = Targets::of(targets, Self::PATH);
+        Self { targets, fields: BTreeMap::new(), identity: None, max_body: 64 * 1024 }
+    }
+}
+
+/// What an answer must say of whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Where: a JSON pointer.
+    pub field: String,
+    /// What must stand there; `{id}` stands for the worker's id.
+    pub value: String,
+}
+
+impl Identity {
+    /// What the answer of this worker must say.
+    #[must_use]
+    pub fn of(&self, worker: &str) -> String {
+        self.value.replace("{id}", worker)
     }
 }
 

@@ -17,7 +17,7 @@ use super::secret::Secret;
 use super::section::{Section, Value};
 use super::settings::{
     Access, CelerySource, Detail, FileSource, Framework, FrameworkSource, GrpcSource, HeartbeatFile, HttpSource,
-    HttpTarget, MetricsSource, RedisServer, RedisSource, Source, Targets, TemporalSource, Tls,
+    HttpTarget, Identity, MetricsSource, RedisServer, RedisSource, Source, Targets, TemporalSource, Tls,
 };
 
 impl Reader<'_> {
@@ -121,6 +121,10 @@ impl Reader<'_> {
                     _ => None,
                 })
                 .collect(),
+            identity: section.section_mut("identity").map(|identity| {
+                identity.inherit(&Section::defaults(Group::Identity));
+                Identity { field: identity.text("field").to_owned(), value: identity.text("value").to_owned() }
+            }),
             max_body: usize::try_from(section.whole("max_body")).unwrap_or(usize::MAX),
         }
     }

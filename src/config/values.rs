@@ -14,7 +14,7 @@ use super::keys::Kind;
 use super::mistake::Place;
 use super::network::Network;
 use super::quantity::{self, SpanError, show_span};
-use super::reader::{Reader, SECRET_WORDS, article, nearest};
+use super::reader::{Reader, SECRET_WORDS, article, is_pointer, nearest};
 use super::section::Value;
 use super::tree::{Node, quoted};
 
@@ -142,6 +142,9 @@ impl Reader<'_> {
             }
             Kind::UrlPath if query_secret(text.split_once('?').map_or("", |(_, query)| query)) => {
                 (format!("\"{key}\" holds a secret in clear"), SECRET_IN_QUERY.to_owned())
+            }
+            Kind::Pointer if !is_pointer(text) => {
+                (format!("\"{key}\" is {}, which is not a JSON pointer", quoted(text)), kind.example())
             }
             Kind::Network if text.parse::<Network>().is_err() => {
                 (format!("\"{key}\" has {}, which is not a network", quoted(text)), kind.example())

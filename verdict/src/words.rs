@@ -57,6 +57,7 @@ words! {
         BodyInvalid = "body_invalid": "The body is not what its content type or shape says.",
         FieldInvalid = "field_invalid": "A field of the record has a value of the wrong type or range.",
         Redirect = "redirect": "A redirect, which is never followed: configure the final address.",
+        Stranger = "stranger": "What answered does not say that it is the one that was asked for.",
         NotFound = "not_found": "The path, namespace or key that the configuration names does not exist.",
         HttpStatus = "http_status": "An HTTP status code that says neither healthy nor unhealthy.",
         Unauthenticated = "unauthenticated": "Our credentials were refused (HTTP 401 or 407, Redis AUTH, gRPC Unauthenticated).",
@@ -85,6 +86,7 @@ impl Failure {
             Self::Unauthenticated
                 | Self::PermissionDenied
                 | Self::Redirect
+                | Self::Stranger
                 | Self::NotFound
                 | Self::InvalidArgument
                 | Self::Unimplemented
@@ -160,7 +162,7 @@ words! {
         NotLookedAt = "not_looked_at": "No look at it has finished yet.",
         SourceFailed = "source_failed": "The sources that show it have failed for longer than its warning limit.",
         SourceSilent = "source_silent": "All workers of a source fell silent at once and nothing speaks for the source: we may be cut off.",
-        Misconfigured = "misconfigured": "We are refused or sent elsewhere (401, 403, 407, redirect, 404): our configuration is at fault.",
+        Misconfigured = "misconfigured": "We are refused, sent elsewhere or answered by another (401, 403, 407, redirect, 404, stranger): our configuration is at fault.",
         FullOrGone = "full_or_gone": "It sends no heartbeats and polls no more: an activity worker whose slots are all busy looks the same.",
         AwaitingBeat = "awaiting_beat": "Found; its first beat, work or answer is awaited.",
         Restarted = "restarted": "A newer incarnation took its slot; its first beat is awaited.",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use verdict::evidence::{Model, Numbers, Observation, Reach, Said, Slot, WorkerKey};
+use verdict::evidence::{Model, Numbers, Observation, Reach, Said, Says, Slot, WorkerKey};
 use verdict::read::health::{Fields, HealthAnswer, Standing, read, unread};
 use verdict::time::WallTime;
 use verdict::words::Failure;
@@ -41,6 +41,55 @@ fn a_code_that_blames_us_convicts_nobody() {
             assert_eq!(answer.says.overall, None, "{code}");
         }
     }
+}
+
+fn named(code: u16, body: &str, wanted: &str) -> HealthAnswer {
+    let fields = Fields::default().with_identity(Some("/worker/id".to_owned()));
+    read(code, Some("application/json"), body.as_bytes(), &fields).of(wanted)
+}
+
+#[test]
+fn an_answer_that_says_whose_it_is_counts_for_that_worker_alone() {
+    let own = named(200, r#"{"status":"ok","worker":{"id":"mail-1"},"tasks_total":7}"#, "mail-1");
+    assert_eq!((own.standing, own.says.overall), (Standing::Answered, Some(Said::Up)));
+    assert_eq!(own.numbers.tasks_total, Some(7));
+    let unwell = named(503, r#"{"status":"down","worker":{"id":"mail-1"}}"#, "mail-1");
+    assert_eq!((unwell.standing, unwell.says.overall), (Standing::Answered, Some(Said::Down)));
+    assert_eq!(named(200, r#"{"status":"ok","worker":{"id":7}}"#, "7").standing, Standing::Answered);
+}
+
+#[test]
+fn a_strangers_answer_and_one_that_cannot_say_whose_it_is_are_no_evidence() {
+    for (code, body) in [
+        (200, r#"{"status":"ok","worker":{"id":"mail-2"},"tasks_total":7}"#),
+        (200, r#"{"status":"ok"}"#),
+        (200, r#"{"status":"ok","worker":{"id":null}}"#),
+        (200, r#"{"status":"ok","worker":{"id":["mail-1"]}}"#),
+        (200, r#"{"status":"ok","worker":"mail-1"}"#),
+        (200, r#"["mail-1"]"#),
+        (200, r#"{"status":"ok","worker":{"id":"mail-1"}"#),
+        (200, "OK"),
+        (200, ""),
+        (204, ""),
+        (500, ""),
+        (503, r#"{"alive":false,"last_heartbeat":0,"worker":{"id":"mail-2"}}"#),
+        (404, ""),
+    ] {
+        let answer = named(code, body, "mail-1");
+        assert_eq!(answer.standing, Standing::Misconfigured(Failure::Stranger), "{code} {body}");
+        assert_eq!((answer.says.clone(), answer.beat.is_some()), (Says::default(), false), "{code} {body}");
+        assert_eq!(answer.numbers, Numbers::default(), "{code} {body}");
+    }
+    // What says that we ask wrongly, or too often, says so whoever it is.
+    for (code, standing) in [
+        (401, Standing::Misconfigured(Failure::Unauthenticated)),
+        (302, Standing::Misconfigured(Failure::Redirect)),
+        (429, Standing::Throttled),
+    ] {
+        assert_eq!(named(code, "{}", "mail-1").standing, standing, "{code}");
+    }
+    let unread = unread(200, Failure::BodyTooLarge).of("mail-1");
+    assert_eq!(unread.standing, Standing::Misconfigured(Failure::Stranger));
 }
 
 #[test]

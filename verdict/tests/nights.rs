@@ -553,6 +553,49 @@ fn an_unhealthy_answer_is_degraded_and_a_refused_token_is_ours() {
 }
 
 #[test]
+fn our_resolver_fails_for_ten_minutes_and_nobody_is_down_and_who_was_down_stays_down() {
+    let mut world = web(6, &Web::Ok);
+    world.run(70.0);
+    world.web.insert("w00".into(), Web::Refused);
+    world.run(100.0);
+    assert_eq!(world.state("w00"), Some(State::Down));
+    world.web.values_mut().for_each(|web| *web = Web::Unresolved);
+    world.run(600.0);
+    assert_eq!(world.state("w00"), Some(State::Down));
+    let others: Vec<_> = world.workers().into_iter().skip(1).map(|w| (w.state, w.reason)).collect();
+    assert_eq!(others, vec![(State::Unknown, Reason::SourceFailed); 5]);
+    world.web.values_mut().for_each(|web| *web = Web::Ok);
+    world.run(100.0);
+    assert!(world.workers().iter().all(|w| w.state == State::Healthy), "{:#?}", world.changes);
+    assert_eq!(world.ever(State::Down).len(), 1, "{:#?}", world.changes);
+}
+
+#[test]
+fn a_name_that_is_gone_is_a_worker_that_is_gone() {
+    let mut world = web(6, &Web::Ok);
+    world.run(70.0);
+    world.web.insert("w00".into(), Web::NoSuchName);
+    world.run(100.0);
+    assert_eq!(world.worker("w00").map(|w| (w.state, w.reason)), Some((State::Down, Reason::Unreachable)));
+}
+
+#[test]
+fn a_stranger_at_the_address_of_a_worker_is_never_that_worker_well_or_unwell() {
+    let mut world = web(4, &Web::Ok);
+    world.run(70.0);
+    world.web.insert("w00".into(), Web::Stranger);
+    world.web.insert("w01".into(), Web::Refused);
+    world.run(300.0);
+    assert_eq!(world.worker("w00").map(|w| (w.state, w.reason)), Some((State::Unknown, Reason::Misconfigured)));
+    assert_eq!(world.state("w01"), Some(State::Down));
+    // Whoever takes the address of a dead worker does not raise it.
+    world.web.insert("w01".into(), Web::Stranger);
+    world.run(300.0);
+    assert_eq!(world.state("w01"), Some(State::Down));
+    assert_eq!(world.ever(State::Down).len(), 1, "{:#?}", world.changes);
+}
+
+#[test]
 fn what_an_answer_says_of_its_loop_is_heard_after_the_start_grace_of_its_fleet_however_short() {
     let rules = Rules { start_grace: world::seconds(5.0), ..Rules::default() };
     let mut world = World::looking(rules, 0.25, 1.0, 2);

@@ -20,6 +20,7 @@ const ACCEPT: &str = "application/health+json, application/json;q=0.9, text/plai
 pub struct HttpSource {
     visits: Visits,
     fields: Fields,
+    identity: Option<config::Identity>,
     max_body: usize,
 }
 
@@ -29,7 +30,9 @@ impl HttpSource {
     pub fn new(source: &config::Source, http: &config::HttpSource, known: Known) -> Self {
         Self {
             visits: Visits::new(source, &http.targets, known, "health endpoint"),
-            fields: Fields::new(http.fields.clone()),
+            fields: Fields::new(http.fields.clone())
+                .with_identity(http.identity.as_ref().map(|identity| identity.field.clone())),
+            identity: http.identity.clone(),
             max_body: http.max_body,
         }
     }
@@ -43,6 +46,10 @@ impl HttpSource {
             let read = match answer.body {
                 Ok(body) => health::read(answer.code, answer.content_type.as_deref(), &body, &self.fields),
                 Err(why) => health::unread(answer.code, why),
+            };
+            let read = match &self.identity {
+                Some(identity) => read.of(&identity.of(&key.worker)),
+                None => read,
             };
             read.put_into(observation, took, timeout).map(|()| None)
         };

@@ -36,6 +36,12 @@ pub enum Web {
     Refused,
     Timeout,
     Unauthorized,
+    /// Another service has its address now.
+    Stranger,
+    /// Nobody tells us its address.
+    Unresolved,
+    /// There is no such name any more.
+    NoSuchName,
     /// `alive: false`, and a stamp that was never set.
     NeverBeat,
     /// 200, with the stamp of this second.
@@ -363,6 +369,9 @@ impl World {
             Web::Refused => o.reach = Some(Reach::Missed(Failure::Refused)),
             Web::Timeout => o.reach = Some(Reach::Missed(Failure::Timeout)),
             Web::Unauthorized => o.reach = Some(Reach::Misconfigured(Failure::Unauthenticated)),
+            Web::Stranger => o.reach = Some(Reach::Misconfigured(Failure::Stranger)),
+            Web::Unresolved => return Err(Failure::Dns),
+            Web::NoSuchName => o.reach = Some(Reach::Missed(Failure::Dns)),
             Web::NeverBeat => {
                 o.says.alive = Some(false);
                 o.says.overall = Some(Said::Down);

@@ -15,13 +15,26 @@ use crate::time::WallTime;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     pointers: BTreeMap<String, String>,
+    /// Where it says who it is.
+    identity: Option<String>,
 }
 
 impl Fields {
     /// From the configuration. Names that are not in [`Fields::names`] are never asked for.
     #[must_use]
     pub fn new(pointers: BTreeMap<String, String>) -> Self {
-        Self { pointers }
+        Self { pointers, identity: None }
+    }
+
+    /// The same, and where the answer says who gives it.
+    #[must_use]
+    pub fn with_identity(self, pointer: Option<String>) -> Self {
+        Self { identity: pointer, ..self }
+    }
+
+    /// Who the body says that it is of.
+    pub(super) fn identity(&self, body: &Value) -> Option<Arc<str>> {
+        body.pointer(self.identity.as_deref()?).and_then(word)
     }
 
     /// Every name that a pointer can be given for, with what it means.

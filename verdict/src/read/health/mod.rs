@@ -52,6 +52,8 @@ pub struct HealthAnswer {
     pub info: Info,
     /// The queues that it names.
     pub task_queues: Vec<Arc<str>>,
+    /// Who it says that it is, where it was asked for that.
+    pub identity: Option<Arc<str>>,
 }
 
 impl HealthAnswer {
@@ -64,6 +66,22 @@ impl HealthAnswer {
             numbers: Numbers::default(),
             info: Info::default(),
             task_queues: Vec::new(),
+            identity: None,
+        }
+    }
+
+    /// The same if it is of `wanted` by its own word. Else a stranger has the address now, or nobody can tell whose answer
+    /// it is: nothing of it is evidence, neither that the worker is well nor that it is not. A path that is gone is no
+    /// other thing: the stranger has none of that name.
+    #[must_use]
+    pub fn of(self, wanted: &str) -> Self {
+        match self.standing {
+            Standing::Answered | Standing::Misconfigured(Failure::NotFound)
+                if self.identity.as_deref() != Some(wanted) =>
+            {
+                Self::bare(Standing::Misconfigured(Failure::Stranger), None, None)
+            }
+            _ => self,
         }
     }
 
@@ -141,6 +159,7 @@ pub fn read(code: u16, content_type: Option<&str>, body: &[u8], fields: &Fields)
             let mut sheet = Sheet::new(&value, fields);
             let alive = claim.alive;
             settle(class, own, claim, |answer| {
+                answer.identity = fields.identity(&value);
                 answer.numbers = sheet.numbers();
                 answer.beat = sheet.beat(alive);
                 answer.last_activity = sheet.last_activity();
