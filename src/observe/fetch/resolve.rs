@@ -43,12 +43,12 @@ type Lookup = Shared<Pin<Box<dyn Future<Output = Answer> + Send>>>;
 pub(super) struct Resolver {
     running: Arc<Mutex<HashMap<String, Lookup>>>,
     places: Arc<Semaphore>,
-    ask: fn(&str) -> Answer,
+    ask: Arc<dyn Fn(&str) -> Answer + Send + Sync>,
 }
 
 impl Resolver {
-    fn new(places: usize, ask: fn(&str) -> Answer) -> Self {
-        Self { running: Arc::default(), places: Arc::new(Semaphore::new(places)), ask }
+    fn new(places: usize, ask: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        Self { running: Arc::default(), places: Arc::new(Semaphore::new(places)), ask: Arc::new(ask) }
     }
 
     /// The addresses of a name, in the system's order. Whoever asks bounds it; the question goes on without him.
@@ -57,7 +57,7 @@ impl Resolver {
         if let Some(lookup) = running.get(name) {
             return lookup.clone();
         }
-        let (places, ask) = (Arc::clone(&self.places), self.ask);
+        let (places, ask) = (Arc::clone(&self.places), Arc::clone(&self.ask));
         let entry = Entry { running: Arc::clone(&self.running), name: name.to_owned() };
         // A task of its own: a place that is waited for must be taken even when nobody waits for the name any more.
         let task = tokio::spawn(async move {
@@ -120,6 +120,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -137,48 +138,47 @@ mod tests {
         tokio::time::timeout(LONG, wait).await.unwrap();
     }
 
-    // What hangs is a lock: a name server that is silent is not to be had in a unit test.
+    /// A resolver that is silent until the first of these is dropped, and how often it was asked.
+    ///
+    /// What hangs is a channel: a name server that is silent is not to be had in a unit test.
+    fn silent(places: usize, answer: Answer) -> (mpsc::Sender<()>, Arc<AtomicUsize>, Resolver) {
+        let (release, silence) = mpsc::channel::<()>();
+        let (silence, asked) = (Mutex::new(silence), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asked);
+        let resolver = Resolver::new(places, move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let _ = silence.lock().unwrap().recv();
+            answer.clone()
+        });
+        (release, asked, resolver)
+    }
 
     #[tokio::test]
     async fn a_name_that_hangs_is_asked_for_once_however_often_a_look_at_it_gives_up() {
-        static SILENCE: Mutex<()> = Mutex::new(());
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let resolver = Resolver::new(2, |_| {
-            ASKED.fetch_add(1, Ordering::SeqCst);
-            drop(SILENCE.lock());
-            Ok(Arc::from([IpAddr::V4(Ipv4Addr::LOCALHOST)]))
-        });
-        let silence = SILENCE.lock().unwrap();
+        let (release, asked, resolver) = silent(2, Ok(Arc::from([IpAddr::V4(Ipv4Addr::LOCALHOST)])));
         for _ in 0..100 {
             assert!(tokio::time::timeout(Duration::from_millis(1), resolver.resolve("mail-1")).await.is_err());
         }
-        assert_eq!(ASKED.load(Ordering::SeqCst), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
         let last = resolver.resolve("mail-1");
-        drop(silence);
+        drop(release);
         assert_eq!(last.await.unwrap().len(), 1);
         // Its answer is for those who waited; who comes later asks anew.
         until(|| resolver.running.lock().unwrap().is_empty()).await;
         resolver.resolve("mail-1").await.unwrap();
-        assert_eq!(ASKED.load(Ordering::SeqCst), 2);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
     async fn names_that_hang_block_no_more_threads_than_there_are_places_and_free_them_when_they_end() {
-        static SILENCE: Mutex<()> = Mutex::new(());
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let resolver = Resolver::new(2, |_| {
-            ASKED.fetch_add(1, Ordering::SeqCst);
-            drop(SILENCE.lock());
-            Err(Unresolved::NoSuchName)
-        });
-        let silence = SILENCE.lock().unwrap();
+        let (release, asked, resolver) = silent(2, Err(Unresolved::NoSuchName));
         for name in ["a", "b", "c", "d"] {
             assert!(tokio::time::timeout(SHORT, resolver.resolve(name)).await.is_err());
         }
-        until(|| ASKED.load(Ordering::SeqCst) == 2).await;
-        drop(silence);
+        until(|| asked.load(Ordering::SeqCst) == 2).await;
+        drop(release);
         // Nobody waits for them any more, and they come to an end all the same.
-        until(|| ASKED.load(Ordering::SeqCst) == 4 && resolver.running.lock().unwrap().is_empty()).await;
+        until(|| asked.load(Ordering::SeqCst) == 4 && resolver.running.lock().unwrap().is_empty()).await;
     }
 
     #[tokio::test]
