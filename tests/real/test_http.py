@@ -177,3 +177,29 @@ def test_a_worker_that_never_answered_is_down_after_its_grace_and_was_starting_b
     watched = exporter(config(http(worker), fleets=[EAGER]))
     watched.wait_state("absent", "down", 60)
     assert watched.reason("absent") in ("never_beat", "refused")
+
+
+def test_a_service_that_took_over_the_address_of_a_worker_is_not_that_worker(http_worker, exporter):
+    body = '{"status":"%s","service":{"name":"mail","worker":"%s"}}'
+    moved, dead, other = (http_worker(name, body=body % ("ok", name)) for name in ("moved", "dead", "other"))
+    named = http(moved, dead, other, identity={"field": "/service/worker"})
+    watched = exporter(config(named, fleets=[EAGER]))
+    watched.wait_all("healthy", 3, 30)
+    dead.kill()
+    watched.wait_state("dead", "down", 30, reason="refused")
+
+    # Another worker at the address of the living one, and a web server that knows nothing at that of the dead one.
+    moved.now(body=body % ("down", "stranger-1"), status=503)
+    dead.behaviour = {"body": "<html>welcome</html>", "type": "text/html"}
+    dead.start()
+    watched.wait_state("moved", "unknown", 60, reason="misconfigured")
+    wait_for(lambda: watched.sample("worker_exporter_source_errors_total", source="http", reason="stranger") > 20, 60, "looks at both")
+    watched.hold_states({"moved": "unknown", "dead": "down", "other": "healthy"}, 10)
+    told = [line["reason"] for line in watched.log() if line.get("worker") == "moved" and "health endpoint" in line.get("message", "")]
+    assert told == ["stranger"], told
+    assert not any("stranger-1" in json.dumps(line) for line in watched.log()), "the log repeats no answer"
+    watched.assert_never("down", workers={"moved", "other"})
+
+    moved.now(body=body % ("ok", "moved"))
+    dead.now(body=body % ("ok", "dead"))
+    watched.wait_all("healthy", 3, 40)

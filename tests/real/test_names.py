@@ -59,11 +59,11 @@ def test_a_name_that_is_gone_is_the_worker_and_a_name_server_that_fails_is_not(n
     after = [address for address in MANY if address not in (eighth.host, ninth.host)]
     before, other = (http_worker(f"at-{host}", host=host, port=port) for host in ("127.65.0.1", "127.65.0.2"))
     names.now(
-        good=on, gone=on, fails=on, hangs=on, refuses=on, rebound=on, empty=on,
+        **dict.fromkeys(["good", "gone", "fails", "hangs", "refuses", "rebound", "empty"], on),
         eighth={"a": [*after[:7], eighth.host, *after[7:]]},
         ninth={"a": [*after[:8], ninth.host, *after[8:]]},
         moves={"a": [before.host]},
-    )  # fmt: skip
+    )
     known = ["good", "gone", "fails", "hangs", "refuses", "rebound", "empty", "eighth", "ninth", "moves"]
     if has_ipv6():
         http_worker("at-six", host="::1", port=port)
@@ -114,7 +114,6 @@ def test_a_name_that_is_gone_is_the_worker_and_a_name_server_that_fails_is_not(n
         assert lines(watched, name) == ["dns"], (name, lines(watched, name))
     assert lines(watched, "rebound") == ["invalid_argument"]
     assert lines(watched, "moves") == [], "an address that changes between two looks is no failure"
-    # One at a time: a name that hangs is not asked for by each look anew while its question still runs.
     assert watched.sample("worker_exporter_source_errors_total", source="http", reason="dns") > 10
     watched.assert_never("down", workers={"here", "good", "eighth", "moves", *ours})
 

@@ -189,6 +189,8 @@ mod tests {
         }
     }
 
+    /// The codes are those of Linux.
+    #[cfg(target_os = "linux")]
     #[test]
     fn only_the_code_for_no_such_name_says_that_there_is_none() {
         // EAI_NONAME and EAI_NODATA; EAI_AGAIN and EAI_FAIL.
