@@ -25,6 +25,8 @@ fuzz_target!(|data: &[u8]| {
             pointers.iter().map(|(name, at)| ((*name).to_owned(), (*at).to_owned())).collect::<BTreeMap<_, _>>(),
         )
     };
+    let named = choice & 8 != 0;
+    let fields = fields.with_identity(named.then(|| String::from("/worker")));
     let answer = health::read(code, content_type, body, &fields);
     numbers_are_sane(&answer.numbers);
     beat_is_sane(answer.beat);
@@ -39,4 +41,12 @@ fuzz_target!(|data: &[u8]| {
         assert_ne!(answer.says.body, Some(Said::Down), "up, and the body says down");
     }
     assert!(answer.says.overall.is_some() == (answer.standing == Standing::Answered));
+    assert!(named || answer.identity.is_none(), "nobody asked who it is");
+    let identity = answer.identity.clone();
+    let own = answer.of("w-1");
+    if own.standing == Standing::Answered {
+        assert_eq!(identity.as_deref(), Some("w-1"), "a stranger's answer counts");
+    } else {
+        assert_eq!(own.says.overall, None);
+    }
 });
