@@ -15,6 +15,9 @@ pub struct Histogram {
     pub sum: f64,
     /// Number of values.
     pub count: u64,
+    /// What is in the last bucket is only known to be above this, seconds: the greatest bound of whoever counted it.
+    #[serde(skip)]
+    pub floor: Option<f64>,
 }
 
 impl Histogram {
@@ -34,8 +37,29 @@ impl Histogram {
         }
     }
 
+    /// Puts what whoever counted could not measure, since it is above his greatest bound, where the sum says that it lies
+    /// on average, at least: the others are at most at their bounds, and what is left of the sum is its.
+    ///
+    /// Our own greatest bound would be a lie: a second that is above the bounds of an SDK is not an hour.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        let (Some(floor), [known @ .., last]) = (self.floor.take(), &mut self.buckets) else { return self };
+        let many = std::mem::take(last);
+        #[expect(clippy::cast_precision_loss, reason = "a mean")]
+        let mean = {
+            let others: f64 = known.iter().zip(BOUNDS).map(|(count, bound)| *count as f64 * bound).sum();
+            (self.sum - others) / many.max(1) as f64
+        };
+        let at = BOUNDS.iter().position(|bound| floor < *bound && mean <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get_mut(at) {
+            *bucket = bucket.saturating_add(many);
+        }
+        self
+    }
+
     /// Adds another one.
     pub fn add(&mut self, other: &Self) {
+        self.floor = self.floor.into_iter().chain(other.floor).reduce(f64::min);
         for (ours, theirs) in self.buckets.iter_mut().zip(other.buckets) {
             *ours = ours.saturating_add(theirs);
         }
@@ -55,7 +79,8 @@ impl Histogram {
             *now -= then;
         }
         // Durations are never negative; rounding may make a difference of sums so.
-        Self { buckets, sum: (self.sum - before.sum).max(0.0), count: self.count - before.count }
+        let sum = (self.sum - before.sum).max(0.0);
+        Self { buckets, sum, count: self.count - before.count, floor: self.floor }
     }
 }
 
@@ -72,6 +97,39 @@ mod tests {
             assert_eq!(histogram.buckets.get(at).copied(), before.get(at).map(|count| count + 2), "{bound}");
         }
         assert_eq!((histogram.count, histogram.sum), (0, 0.0), "only who counted knows sum and count");
+    }
+
+    #[test]
+    fn what_is_above_the_bounds_of_another_lies_where_its_sum_says() {
+        // One in ten above the greatest bound of another; the others in a bucket up to 50 ms.
+        let of = |floor: f64, sum: f64| {
+            let mut histogram = Histogram { sum, count: 10, floor: Some(floor), ..Histogram::default() };
+            histogram.count_under(0.05, 9);
+            histogram.count_under(f64::INFINITY, 1);
+            histogram.settled()
+        };
+        let bound = |histogram: &Histogram| {
+            let at = histogram.buckets.iter().rposition(|count| *count > 0);
+            at.and_then(|at| BOUNDS.get(at)).copied()
+        };
+        for (floor, sum, expected) in [
+            (1.0, 1.5, Some(2.5)),
+            (1.0, 12.45, Some(30.0)),
+            (1.0, 10.45, Some(10.0)),
+            // The sum leaves less to it than it has at least, since the others were faster than their bound.
+            (60.0, 0.2, Some(300.0)),
+            (10.0, 4000.0, None),
+            (3600.0, 1.0, None),
+        ] {
+            let settled = of(floor, sum);
+            assert_eq!(bound(&settled), expected, "above {floor}, {sum} in all");
+            assert_eq!((settled.buckets.iter().sum::<u64>(), settled.count, settled.sum), (10, 10, sum));
+            assert_eq!(settled.floor, None, "once");
+        }
+        let own = Histogram { buckets: [1; BOUNDS.len() + 1], sum: 1.0, count: 17, floor: None };
+        assert_eq!(own.clone().settled(), own, "who measured by our bounds is believed");
+        let nothing = Histogram { floor: Some(1.0), ..Histogram::default() };
+        assert_eq!(nothing.settled(), Histogram::default());
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl Recorder {
     fn read(&mut self, now: &Histogram) -> Histogram {
         let added = self.last.as_ref().map(|before| now.since(before)).unwrap_or_default();
         self.last = Some(now.clone());
-        added
+        // Of what was added: where the mean of all lies moves, and a bucket that fell would look like a new start.
+        added.settled()
     }
 }
 
@@ -457,6 +458,28 @@ mod tests {
         let shown = crate::snapshot::WorkView::of(&totals);
         assert_eq!(shown.task_failures, [(TaskFailure::NonDeterminism, 10), (TaskFailure::Other, 0)]);
         assert_eq!((shown.unregistered_activities, shown.request_durations.map(|h| h.count)), (Some(10), Some(10)));
+    }
+
+    #[test]
+    fn what_an_sdk_measures_only_up_to_a_second_is_not_an_hour() {
+        // As the SDKs on the Rust core do it with workflow tasks; each look brings one above their bounds.
+        let seen = |above: u64, sum: f64| {
+            let mut took = Histogram { sum, count: 100 + above, floor: Some(1.0), ..Histogram::default() };
+            took.count_under(0.01, 100);
+            took.count_under(f64::INFINITY, above);
+            Work { durations: vec![(TaskType::Workflow, took)], ..work(0, 0) }
+        };
+        let mut tally = Tally::default();
+        let mut totals = Totals::default();
+        for (second, (above, sum)) in [(0, 0.5), (1, 50.5), (2, 52.5), (3, 54.5)].into_iter().enumerate() {
+            let now = at(second.try_into().unwrap_or_default());
+            totals
+                .add(tally.take(&"own".into(), Some(SourceKind::Metrics), &seen(above, sum), now).unwrap_or_default());
+        }
+        let took = &totals.durations[&TaskType::Workflow];
+        let at =
+            |bound: f64| took.buckets[crate::histogram::BOUNDS.iter().position(|b| *b == bound).unwrap_or_default()];
+        assert_eq!((at(60.0), at(2.5), took.count, took.sum), (1, 2, 3, 54.0));
     }
 
     #[test]

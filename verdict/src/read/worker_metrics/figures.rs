@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::histogram::Histogram;
+use crate::histogram::{BOUNDS, Histogram};
 use crate::read::exposition::{Family, Kind, Sample};
 
 /// The labels of a series, `le` left out.
@@ -79,15 +79,20 @@ pub(super) fn durations(family: &Family<'_>, scale: f64, fits: impl Fn(&Sample<'
         match suffix {
             "_bucket" => {
                 let bound = sample.label("le").and_then(|le| le.parse::<f64>().ok()).unwrap_or(f64::INFINITY);
+                let seconds = bound * scale;
                 let (histogram, last, counted) =
                     series.entry(labels(sample)).or_insert_with(|| (Histogram::default(), f64::NEG_INFINITY, 0.0));
                 if bound <= *last {
                     // A later point in time.
-                    *histogram = Histogram { sum: histogram.sum, ..Histogram::default() };
+                    *histogram = Histogram { sum: histogram.sum, floor: histogram.floor, ..Histogram::default() };
                     *counted = 0.0;
                 }
                 let many = whole(sample.value - *counted).unwrap_or_default();
-                histogram.count_under(bound * scale, many);
+                histogram.count_under(seconds, many);
+                // What is above its greatest bound that is none above ours: that is all that is known of the last bucket.
+                if BOUNDS.iter().any(|ours| seconds <= *ours) {
+                    histogram.floor = Some(histogram.floor.map_or(seconds, |floor| floor.max(seconds)));
+                }
                 histogram.count = histogram.count.saturating_add(many);
                 (*last, *counted) = (bound, sample.value);
             }
