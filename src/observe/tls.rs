@@ -277,3 +277,18 @@ impl ServerCertVerifier for Anybody {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What a server shows may be anything.
+        #[test]
+        fn bytes_that_are_no_certificate_have_no_end(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert_eq!(valid_until(&CertificateDer::from(bytes)), None);
+        }
+    }
+}
