@@ -303,7 +303,7 @@ def machines():
 
 def make():
     variables = [query_variable("fleet", "Fleet", f"label_values({select('worker_fleet_workers')}, fleet)", description="Fleets to show.")]
-    panels = [*now(), *fleets(), *work(), *machines(), row("What to do"), runbooks(ALERTS)]
+    panels = [*now(), *fleets(), *work(), *machines(), row("What to do"), runbooks(ALERTS, height=5)]
     return dashboard(
         UID, "Workers: fleet overview", "Is every fleet at work, and which worker needs somebody?", variables, panels, annotations(**FLEETS)
     )

@@ -228,5 +228,5 @@ def make():
             description="Fleets that serve these queues.",
         ),
     ]
-    panels = [*now(), *queues(), *workers(), row("What to do"), runbooks(ALERTS)]
+    panels = [*now(), *queues(), *workers(), row("What to do"), runbooks(ALERTS, height=5)]
     return dashboard(UID, "Workers: task queues", "Does work wait, and does somebody take it?", variables, panels, annotations(**FLEETS))
