@@ -12,9 +12,11 @@
 )]
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use bytes::BufMut;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -30,14 +32,18 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::codegen::http::{HeaderMap, Request as HttpRequest, Response as HttpResponse};
 use tonic::codegen::{BoxFuture, Context, Poll, Service};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
+use tonic_prost::prost::Message;
 
 /// What the script says to one call.
 pub enum Reply<A> {
     Say(A),
+    /// These bytes as the message, whatever they are.
+    Bytes(Vec<u8>),
     Fail(Status),
     Hang,
 }
@@ -300,12 +306,42 @@ async fn unary<Q, A>(
     handler: Option<&Handler<Q, A>>,
 ) -> Option<HttpResponse<tonic::body::Body>>
 where
-    Q: tonic_prost::prost::Message + Default + 'static,
-    A: tonic_prost::prost::Message + Default + 'static,
+    Q: Message + Default + 'static,
+    A: Message + Default + 'static,
 {
     let handler = Arc::clone(handler?);
-    let mut grpc = tonic::server::Grpc::new(ProstCodec::<A, Q>::default());
+    let mut grpc = tonic::server::Grpc::new(Answers(PhantomData::<Q>));
     Some(grpc.unary(Unary(handler), request).await)
+}
+
+/// Reads requests as messages, and sends answers as the bytes that they are.
+struct Answers<Q>(PhantomData<Q>);
+
+struct AsTheyAre;
+
+impl<Q: Message + Default + 'static> Codec for Answers<Q> {
+    type Encode = Vec<u8>;
+    type Decode = Q;
+    type Encoder = AsTheyAre;
+    type Decoder = <ProstCodec<Q, Q> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        AsTheyAre
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<Q, Q>::default().decoder()
+    }
+}
+
+impl Encoder for AsTheyAre {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.put_slice(&item);
+        Ok(())
+    }
 }
 
 struct Unary<Q, A>(Handler<Q, A>);
@@ -313,11 +349,11 @@ struct Unary<Q, A>(Handler<Q, A>);
 impl<Q, A> Service<Request<Q>> for Unary<Q, A>
 where
     Q: Send + 'static,
-    A: Send + 'static,
+    A: Message + 'static,
 {
-    type Response = Response<A>;
+    type Response = Response<Vec<u8>>;
     type Error = Status;
-    type Future = BoxFuture<Response<A>, Status>;
+    type Future = BoxFuture<Response<Vec<u8>>, Status>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
@@ -327,7 +363,8 @@ where
         let reply = (self.0)(request.into_inner());
         Box::pin(async move {
             match reply {
-                Reply::Say(answer) => Ok(Response::new(answer)),
+                Reply::Say(answer) => Ok(Response::new(answer.encode_to_vec())),
+                Reply::Bytes(bytes) => Ok(Response::new(bytes)),
                 Reply::Fail(status) => Err(status),
                 Reply::Hang => std::future::pending().await,
             }
