@@ -6,6 +6,8 @@
 
 #[allow(unused_imports, reason = "shared with the tests of HTTP")]
 mod http_scene;
+#[path = "support/log.rs"]
+mod log;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -171,6 +173,52 @@ async fn a_code_says_whose_fault_it_is_and_details_that_are_no_base64_break_noth
     let (scene, _asks) = serve(refused("8")).await;
     let throttled = look(&source(&format!("http://{}", scene.address), LONG, |_| {})).await;
     assert_eq!(throttled.map(|_| ()), Err(Failure::Throttled));
+}
+
+#[tokio::test]
+async fn however_a_service_fails_it_is_one_line_with_its_word_and_no_secret_and_one_more_when_it_answers() {
+    for (answer, word) in [
+        (refused("5"), "not_found"),
+        (refused("12"), "unimplemented"),
+        (refused("16"), "unauthenticated"),
+        (refused("14"), "unavailable"),
+        (Answer { body: frame(&vec![0; 5 << 20]), ..serving(1) }, "body_too_large"),
+        (Answer { body: vec![0, 0, 0, 0, 9, 8], ..serving(1) }, "body_invalid"),
+    ] {
+        let log = log::Log::default();
+        let _guard = log.listen();
+        let (ill, well) = (answer, serving(1));
+        let now = Arc::new(ArcSwap::from_pointee(ill));
+        let answers = Arc::clone(&now);
+        let (asked, _asks) = mpsc::unbounded_channel();
+        let scene = Scene::new(move |stream| {
+            let (answer, asked) = (answers.load().as_ref().clone(), asked.clone());
+            async move { converse(stream, answer, asked).await }
+        })
+        .await;
+        let headers = vec![("x-key".into(), Secret::held("canary"))];
+        let access = Access { headers, ..Access::default() };
+        let source = source(&format!("http://{}", scene.address), LONG, |source| source.targets.access = access.into());
+        for _ in 0..3 {
+            let _ = look(&source).await;
+        }
+        let told = |log: &log::Log| {
+            log.text().lines().filter(|line| line.contains("worker=\"w-0\"")).map(str::to_owned).collect()
+        };
+        let lines: Vec<String> = told(&log);
+        assert_eq!(lines.len(), 1, "{word}: {lines:#?}");
+        assert!(lines[0].contains("WARN") && lines[0].contains(&format!("reason=\"{word}\"")), "{word}: {lines:#?}");
+        now.store(Arc::new(well));
+        for _ in 0..2 {
+            let _ = look(&source).await;
+        }
+        let lines: Vec<String> = told(&log);
+        assert!(
+            lines.len() == 2 && lines[1].contains("INFO") && lines[1].contains("reason=\"ok\""),
+            "{word}: {lines:#?}"
+        );
+        assert!(!log.text().contains("canary"), "{}", log.text());
+    }
 }
 
 #[tokio::test]

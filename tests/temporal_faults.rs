@@ -188,6 +188,8 @@ async fn a_throttled_namespace_is_left_alone_and_comes_back() {
         .queue(|_| Reply::Say(DescribeTaskQueueResponse::default()));
     let fake = FakeTemporal::start(script).await;
     let source = patient(&settings(fake.address));
+    let log = Log::default();
+    let _guard = log.listen();
     assert_eq!(list(&source).await.unwrap_err(), Failure::Throttled);
     let sent = fake.calls().len();
     for _ in 0..20 {
@@ -205,6 +207,10 @@ async fn a_throttled_namespace_is_left_alone_and_comes_back() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(1), "the pause was no pause");
+    let lines = lines(&log, "orders-prod");
+    let said = |line: &String, words: &str| line.contains(words);
+    assert_eq!(lines.iter().filter(|line| said(line, "is asked too much")).count(), 1, "{lines:#?}");
+    assert!(lines.iter().all(|line| !said(line, "could not be asked")), "it has a line of its own: {lines:#?}");
 }
 
 #[tokio::test]

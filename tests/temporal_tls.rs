@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use temporal_fake::{FakeTemporal, Reply, Script};
@@ -37,14 +37,23 @@ fn authority() -> Ca {
 
 /// A certificate and its key, PEM.
 fn issue(ca: &Ca, name: &str) -> (String, String) {
+    issue_until(ca, name, 4000)
+}
+
+/// One that is valid until the beginning of this year.
+fn issue_until(ca: &Ca, name: &str, year: i32) -> (String, String) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_after = date_time_ymd(year, 1, 1);
     (params.signed_by(&key, ca).unwrap().pem(), key.serialize_pem())
 }
 
 /// A server that shows a certificate for `name` and, where `clients` is given, wants one of its clients.
 async fn serve(ca: &Ca, name: &str, clients: Option<&Ca>) -> FakeTemporal {
-    let (certificate, key) = issue(ca, name);
+    serve_with(issue(ca, name), clients).await
+}
+
+async fn serve_with((certificate, key): (String, String), clients: Option<&Ca>) -> FakeTemporal {
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -126,6 +135,21 @@ async fn a_client_certificate_is_shown_where_one_is_wanted() {
     assert_eq!(look(&source(&fake, with)).await, Ok(()));
     let half = config::Tls { cert_data: Some(Secret::held(certificate)), ..tls };
     assert_eq!(look(&source(&fake, half)).await, Err(Failure::Tls), "a certificate without its key");
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_said_to_be_tls_whoever_shows_it() {
+    let ca = authority();
+    let trusting = config::Tls { ca_data: Some(Secret::held(ca.pem())), ..config::Tls::default() };
+    let fake = serve_with(issue_until(&ca, "localhost", 2020), None).await;
+    assert_eq!(look(&source(&fake, trusting.clone())).await, Err(Failure::Tls), "the server's");
+    let fake = serve(&ca, "localhost", Some(&ca)).await;
+    for (year, outcome) in [(2020, Err(Failure::Tls)), (4000, Ok(()))] {
+        let (certificate, key) = issue_until(&ca, "exporter", year);
+        let (cert_data, key_data) = (Some(Secret::held(certificate)), Some(Secret::held(key)));
+        let ours = config::Tls { cert_data, key_data, ..trusting.clone() };
+        assert_eq!(look(&source(&fake, ours)).await, outcome, "ours, until {year}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 import pytest
 from harness.config import config, temporal as source
+from harness.temporal import Ingress, TemporalWorker
 from harness.wait import hold, wait_for
 
 # Longer than every limit of a worker that polls: two long polls of a minute, and a bit.
@@ -53,6 +54,22 @@ def test_a_worker_on_an_idle_queue_is_healthy_for_longer_than_every_limit(tempor
 
     watched.hold_states({"idle": "healthy"}, LONGER_THAN_EVERY_LIMIT)
     assert set(watched.changes_of("idle")) <= {"starting", "healthy"}, watched.story()
+
+
+@pytest.mark.slow(4)
+def test_workers_whose_polls_an_ingress_cuts_are_healthy_with_and_without_heartbeats_and_a_death_is_still_seen(temporal, exporter):
+    # The SDK of a worker stamps the polls that succeed, and none of these ever does. That they poll, their server knows.
+    ingress = Ingress(temporal, seconds=20)
+    anna = TemporalWorker(ingress, "orders", identity="anna")
+    TemporalWorker(ingress, "letters", identity="boris", heartbeat="off")
+    watched = exporter(config(source(temporal, task_queues=[{"name": "letters"}])))
+    watched.wait_all("healthy", 2, 120)
+    watched.hold_states({"anna": "healthy", "boris": "healthy"}, LONGER_THAN_EVERY_LIMIT)
+    watched.assert_never("stuck", "down", "degraded")
+    assert ingress.process.output().count("PollActivityTaskQueue") > 20
+
+    anna.kill()
+    watched.wait_state("anna", "down", 20)
 
 
 def test_an_expected_queue_that_nobody_polls_is_visible_as_is_a_mistyped_name(temporal, exporter):

@@ -79,6 +79,18 @@ class TemporalServer:
         wait_for(lambda: self.finished(ids) == len(ids), within, f"{len(ids)} workflows to complete", every=0.5)
 
 
+class Ingress:
+    """In front of a server; no call through it lasts longer than `seconds`. For a worker it is the server."""
+
+    def __init__(self, server, seconds):
+        self.processes = server.processes
+        self.namespaces = server.namespaces
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.process = self.processes.python("ingress", "ingress.py", "--port", port, "--server", server.address, "--seconds", seconds)
+        self.process.wait_output("open", 10)
+
+
 class TemporalWorker:
     """A real worker of the Python SDK in a process of its own."""
 
