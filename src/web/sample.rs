@@ -221,7 +221,7 @@ fn work() -> WorkView {
         sticky_hits: Some(40),
         sticky_misses: Some(2),
         requests_failed: vec![("PollActivityTaskQueue".into(), "unavailable", 3)],
-        request_durations: Some(took.clone()),
+        request_durations: Some(took),
         task_failures: TaskFailure::ALL.iter().map(|reason| (*reason, 0)).collect(),
         unregistered_activities: Some(1),
     }
