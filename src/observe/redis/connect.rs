@@ -34,7 +34,7 @@ trait Socket: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Socket for S {}
 
 /// A failure with what the log should say of it; the word alone goes further.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) failure: Failure,
     pub(super) why: String,
@@ -85,7 +85,15 @@ pub(super) async fn subscriber(config: &RedisServer, allowance: Allowance) -> Re
             info = info.set_username(username);
         }
     }
-    Ok(PubSub::new(&info, socket(config, allowance).await?).await?)
+    match PubSub::new(&info, socket(config, allowance.clone()).await?).await {
+        Ok(subscriber) => Ok(subscriber),
+        // The library closes it, so that it cannot be asked what it is.
+        Err(error) if config.password.is_some() => Err(match open(config, allowance).await {
+            Err(refusal) if refusal.failure == Failure::Unimplemented => refusal,
+            _ => error.into(),
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The database that the address names.

@@ -88,9 +88,10 @@ enum Since {
 }
 
 /// What is known of a connection that is lost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Loss {
-    why: Failure,
+    /// It stays the same through the pause, so that the log says it once.
+    why: Refusal,
     /// Attempts that failed.
     tries: u32,
     /// Not before.
@@ -134,7 +135,14 @@ impl CelerySource {
 
     /// One look: do we still listen, did we miss anything, and what was heard.
     async fn hear(&self) -> Result<Listing, Refusal> {
-        let since = self.listen().await?;
+        let since = match self.listen().await {
+            Ok(since) => since,
+            Err(refusal) => {
+                // Those that are kept are of the same broker, and as dead.
+                self.links.forget();
+                return Err(refusal);
+            }
+        };
         let mut link = self.links.take(LISTING).await?;
         let asked = self.ask(&mut link).await;
         let (server, queues) = self.links.done(link, asked)?;
@@ -165,7 +173,8 @@ impl CelerySource {
     /// Sees to it that we listen. An error: we did not, at least for a part of the time since the last look.
     async fn listen(&self) -> Result<Since, Refusal> {
         // If this look is dropped half way, at its deadline, the connection is dropped with it.
-        let lost = Hearing::Lost(Loss { why: Failure::Timeout, tries: 0, next: self.clock.now() });
+        let why = Refusal { failure: Failure::Timeout, why: Failure::Timeout.meaning().to_owned() };
+        let lost = Hearing::Lost(Loss { why, tries: 0, next: self.clock.now() });
         let before = std::mem::replace(&mut *lock(&self.hearing), lost);
         let (subscription, since) = match before {
             Hearing::Listening(mut standing, since) => match standing.confirm().await {
@@ -175,7 +184,7 @@ impl CelerySource {
                     // At once again, so that as little as possible is missed.
                     let again = match self.subscribe().await {
                         Ok(subscription) => Hearing::Listening(subscription, since.max(Since::Resumed)),
-                        Err(again) => Hearing::Lost(self.loss(again.failure, 0)),
+                        Err(again) => Hearing::Lost(self.loss(again, 0)),
                     };
                     *lock(&self.hearing) = again;
                     return Err(refusal);
@@ -192,14 +201,14 @@ impl CelerySource {
                 }
             },
             Hearing::Lost(loss) if self.clock.now() < loss.next => {
+                let why = loss.why.clone();
                 *lock(&self.hearing) = Hearing::Lost(loss);
-                let why = "the connection to the broker was lost; it is tried again after a pause".to_owned();
-                return Err(Refusal { failure: loss.why, why });
+                return Err(why);
             }
             Hearing::Lost(loss) => match self.subscribe().await {
                 Ok(subscription) => (subscription, Since::Returned),
                 Err(refusal) => {
-                    *lock(&self.hearing) = Hearing::Lost(self.loss(refusal.failure, loss.tries));
+                    *lock(&self.hearing) = Hearing::Lost(self.loss(refusal.clone(), loss.tries));
                     return Err(refusal);
                 }
             },
@@ -212,7 +221,7 @@ impl CelerySource {
         Subscription::open(&self.config.server, &self.config.key_prefix, Arc::clone(&self.store), self.clock).await
     }
 
-    fn loss(&self, why: Failure, tries: u32) -> Loss {
+    fn loss(&self, why: Refusal, tries: u32) -> Loss {
         let pause = BACK_OFF.0.saturating_mul(2_u32.saturating_pow(tries)).min(BACK_OFF.1);
         Loss { why, tries: tries.saturating_add(1), next: self.clock.now() + pause }
     }
