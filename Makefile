@@ -111,7 +111,7 @@ real-run:
 test-sdks: .parts/venv.stamp ## Temporal workers in Python, TypeScript, Go and Java, each where its toolchain is: a quarter of an hour
 	@mkdir -p $(LOG)
 	@for sdk in typescript go java; do tools/sdks $$sdk; done
-	$(CARGO) build $(LOCKED) --bins
+	$(CARGO) build $(LOCKED) --bins --tests
 	@if [ -x $(VENV)/pytest ]; then $(VENV)/pytest tests/sdks; else tools/skip pytest; fi
 
 .PHONY: soak

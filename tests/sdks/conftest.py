@@ -22,7 +22,8 @@ CELLS += [Cell(sdk, "unbounded", "1") for sdk in ("go", "java")]
 def matrix(request, tmp_path_factory):
     if not os.path.exists(BINARY):
         pytest.fail(f"{BINARY} is not built: run `cargo build --bins`, or `make test-sdks`")
-    wanted = {item.callspec.params["cell"] for item in request.session.items if "cell" in getattr(item, "callspec", {}).params}
+    of_cells = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
+    wanted = {made.params["cell"] for made in of_cells if "cell" in made.params}
     # `idle` plays both.
     wanted |= {Cell(cell.sdk, "idle", cell.heartbeat) for cell in wanted if cell.behaviour == "registered"}
     wanted |= {Cell(cell.sdk, "registered", cell.heartbeat) for cell in wanted if cell.behaviour == "idle"}
