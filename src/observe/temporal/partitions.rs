@@ -16,6 +16,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 use verdict::time::{Moment, WallTime};
 use verdict::words::TaskType;
 
+use super::budget::Worth;
 use super::read::access;
 
 /// How many there are changes with the server's configuration.
@@ -137,6 +138,14 @@ impl Partitions {
         due
     }
 
+    /// What it is worth to ask a partition now. A verdict hangs only on those that were not seen for so long that
+    /// [`SEEN`] comes near: with all of them at each look, a handful of workers that are gone would eat the budget of a
+    /// namespace, and the last of them would never be judged.
+    pub(super) fn worth(&self, partition: usize, now: Moment) -> Worth {
+        let seen = self.children.get(&partition).is_some_and(|(at, _)| now.since(*at) < FRESH);
+        if self.somebody_is_missing(now) && !seen { Worth::Pressing } else { Worth::Idle }
+    }
+
     /// What another partition said.
     pub(super) fn child(&mut self, partition: usize, pollers: Vec<PollerInfo>, now: Moment) {
         self.note(&pollers, now);
@@ -248,9 +257,12 @@ mod tests {
             four.child(partition, Vec::new(), at(120));
         }
         assert!(four.polling(&[], at(120)).partial);
+        assert_eq!([1, 2, 3].map(|n| four.worth(n, at(130))), [Worth::Idle, Worth::Idle, Worth::Pressing]);
         assert_eq!(four.root(&[], at(130)), [3, 1, 2], "the one that was never asked comes first");
         four.child(3, Vec::new(), at(130));
         assert!(!four.polling(&[], at(130)).partial);
+        assert_eq!([1, 3].map(|n| four.worth(n, at(180))), [Worth::Pressing, Worth::Idle]);
+        assert_eq!(of(4).worth(1, at(180)), Worth::Idle, "nobody is missing");
     }
 
     #[test]

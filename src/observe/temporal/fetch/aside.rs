@@ -52,12 +52,8 @@ impl TemporalSource {
                 Err(_) => {}
             }
         }
-        let (due, worth) = self.partitions(key, |partitions| {
-            let due = partitions.root(root, self.now());
-            let missing = partitions.somebody_is_missing(self.now());
-            (due, if missing { Worth::Pressing } else { Worth::Idle })
-        });
-        for partition in due {
+        for partition in self.partitions(key, |partitions| partitions.root(root, self.now())) {
+            let worth = self.partitions(key, |partitions| partitions.worth(partition, self.now()));
             if !hold(&self.budget).has_room(self.now(), worth) {
                 break;
             }
