@@ -6,9 +6,10 @@
 //! with one poller each on eight partitions a real server showed eight. So the others are asked too: while somebody is
 //! missing at each look, else once a minute, and always from what the budget has to spare.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use prost_wkt_types::Timestamp;
 use temporalio_protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueue};
 use temporalio_protos::temporal::api::workflowservice::v1::{
     ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse,
@@ -74,6 +75,12 @@ fn is_cut(pollers: &[PollerInfo]) -> bool {
     newest.zip(last).is_some_and(|(newest, last)| newest.seconds_since(*last) < QUIET.as_secs_f64())
 }
 
+/// A time as the server writes it.
+fn stamp(time: WallTime) -> Timestamp {
+    let (seconds, micros) = (time.micros().div_euclid(1_000_000), time.micros().rem_euclid(1_000_000));
+    Timestamp { seconds, nanos: i32::try_from(micros * 1000).unwrap_or_default() }
+}
+
 /// The name under which a server describes a partition. The root has the name of the queue.
 pub(super) fn name_of(task_queue: &str, partition: usize) -> String {
     format!("/_sys/{task_queue}/{partition}")
@@ -126,9 +133,11 @@ impl Partitions {
     /// What the root said. Gives the partitions to ask now, the one that was asked longest ago first.
     pub(super) fn root(&mut self, pollers: &[PollerInfo], now: Moment) -> Vec<usize> {
         self.looked = now;
-        self.moved.retain(|_, (_, at)| now.since(*at) < REMEMBERED);
         self.children.retain(|_, (at, _)| now.since(*at) < REMEMBERED);
         let merged = self.merged(pollers);
+        // Whoever is still on a list is remembered, or an old access of his would be a new one.
+        let listed: HashSet<_> = merged.iter().map(|poller| &*poller.identity).collect();
+        self.moved.retain(|identity, (_, at)| now.since(*at) < REMEMBERED || listed.contains(&**identity));
         self.note(&merged, now);
         let fresh = if self.somebody_is_missing(now) { NEWS } else { FRESH };
         let asked = |partition: &usize| self.children.get(partition).map(|(at, _)| *at);
@@ -162,8 +171,20 @@ impl Partitions {
         Polling { pollers: self.merged(root), partial: unseen || cut, newly_cut }
     }
 
+    /// All lists together, each poller with its newest access. The lists are read at different times, and a server forgets
+    /// at different times what they hold: when the newest access of a dead worker is forgotten first, an older one is left,
+    /// and that is no poll.
     fn merged(&self, root: &[PollerInfo]) -> Vec<PollerInfo> {
-        root.iter().chain(self.children.values().flat_map(|(_, pollers)| pollers)).cloned().collect()
+        let all = root.iter().chain(self.children.values().flat_map(|(_, pollers)| pollers));
+        all.map(|poller| {
+            let newest = self.moved.get(&poller.identity).and_then(|(newest, _)| *newest);
+            let mut poller = poller.clone();
+            if let Some(newest) = newest.filter(|newest| access(&poller).is_none_or(|own| own < *newest)) {
+                poller.last_access_time = Some(stamp(newest));
+            }
+            poller
+        })
+        .collect()
     }
 
     fn note(&mut self, pollers: &[PollerInfo], now: Moment) {
@@ -187,8 +208,6 @@ impl Partitions {
 
 #[cfg(test)]
 mod tests {
-    use prost_wkt_types::Timestamp;
-
     use super::*;
 
     fn at(seconds: u64) -> Moment {
@@ -275,6 +294,25 @@ mod tests {
         assert!(unknown.root(&[], at(2)).is_empty());
         assert!(!unknown.uncounted(at(2)));
         assert!(unknown.uncounted(at(601)));
+    }
+
+    #[test]
+    fn a_worker_that_is_dead_does_not_poll_when_the_list_of_its_newest_poll_forgets_it_first() {
+        let mut two = of(2);
+        two.root(&[poller("a", 50)], at(60));
+        two.child(1, vec![poller("a", 10)], at(60));
+        for second in (70_u64..=600).step_by(10) {
+            // The root forgets it after five minutes; the other partition was read before it forgot.
+            let root = if second < 350 { vec![poller("a", 50)] } else { Vec::new() };
+            two.root(&root, at(second));
+            if second == 300 {
+                two.child(1, vec![poller("a", 10)], at(second));
+            }
+            let newest: Vec<_> = two.polling(&root, at(second)).pollers.iter().filter_map(access).collect();
+            assert!(newest.iter().all(|at| Some(*at) == access(&poller("a", 50))), "at {second} s: {newest:?}");
+            assert!(second < 130 || newest.is_empty() || two.somebody_is_missing(at(second)), "at {second} s");
+        }
+        assert!(two.moved.is_empty(), "who is on no list is forgotten");
     }
 
     /// So many, of whom the last polled so many seconds before the first.
